@@ -1,0 +1,73 @@
+"""What an unexpected exception means to the caller: something is away, or it is our fault."""
+
+import asyncio
+
+import structlog
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+from opentelemetry import trace
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from waybill_chassis.problems import (
+    Internal,
+    Invalid,
+    Problem,
+    Translate,
+    Unavailable,
+    translated,
+)
+
+log = structlog.get_logger(__name__)
+
+# SQLSTATE classes and codes after which the same request may well succeed.
+_TRANSIENT_CLASSES = ("08", "53", "57", "58")
+_TRANSIENT = frozenset({"40001", "40P01", "55P03", "25P03", "3D000", "28000"})
+# Text that PostgreSQL cannot store (a NUL, say) is the caller's doing.
+_UNSTORABLE = frozenset({"22021", "22P05"})
+
+
+def trace_id() -> str | None:
+    """The id of the trace we are in, as 32 hex digits."""
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+def problem_of(error: Exception, translate: Translate | None = None) -> Problem:
+    """The problem to answer `error` with, at either edge; what is our fault is logged here."""
+    if problem := translated(error, translate or {}):
+        return problem
+    if problem := _of_infrastructure(error):
+        log.warning(
+            "dependency_unavailable" if isinstance(problem, Unavailable) else "bad_text",
+            error=f"{type(error).__name__}: {error}"[:500],
+        )
+        return problem
+    log.error("unexpected_error", error=type(error).__name__, exc_info=error)
+    trace.get_current_span().record_exception(error)
+    if found := trace_id():
+        return Internal(
+            "Something went wrong on our side. Its trace id leads to it in the logs.",
+            trace_id=found,
+        )
+    return Internal("Something went wrong on our side.")
+
+
+def _of_infrastructure(error: BaseException) -> Problem | None:
+    if isinstance(error, DBAPIError):
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if state in _UNSTORABLE:
+            return Invalid("The text holds a character that cannot be stored (such as NUL).")
+        if error.connection_invalidated or state in _TRANSIENT or state[:2] in _TRANSIENT_CLASSES:
+            return Unavailable("The database is not available at the moment.")
+        # asyncpg's own client-side failures (closed connections, timeouts) carry no state.
+        return Unavailable("The database did not answer.") if not state else None
+    if isinstance(error, PoolTimeout):
+        return Unavailable("All database connections are busy.")
+    if isinstance(error, KafkaError) and error.retriable:
+        return Unavailable("The message broker is not available at the moment.")
+    state = str(getattr(error, "sqlstate", None) or "")
+    if state in _TRANSIENT or state[:2] in _TRANSIENT_CLASSES:
+        return Unavailable("The database is not available at the moment.")
+    if isinstance(error, (ConnectionError, TimeoutError, asyncio.TimeoutError)):
+        return Unavailable("Something this needs is not available at the moment.")
+    return None

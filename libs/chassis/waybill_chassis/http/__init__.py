@@ -1,0 +1,50 @@
+"""The HTTP edge that all services share. Import what a service's `http.py` needs from here."""
+
+from waybill_chassis.http.app import create_app
+from waybill_chassis.http.callers import Caller, MaybeCaller, require
+from waybill_chassis.http.idempotency import (
+    KEPT,
+    Once,
+    RunOnce,
+    prune,
+    run_once,
+    scope_of,
+)
+from waybill_chassis.http.paging import Cursor, CursorParam, Limit, Page
+from waybill_chassis.http.rendering import etag, problem_response, render, respond
+from waybill_chassis.http.server import HttpServer
+from waybill_chassis.http.versions import (
+    ExpectedVersion,
+    RequiredVersion,
+    expected_version,
+)
+from waybill_chassis.validation import Duration, Instant, RequestModel, ResponseModel
+
+__all__ = [
+    "KEPT",
+    "Caller",
+    "Cursor",
+    "CursorParam",
+    "Duration",
+    "ExpectedVersion",
+    "HttpServer",
+    "Instant",
+    "Limit",
+    "MaybeCaller",
+    "Once",
+    "Page",
+    "RequestModel",
+    "RequiredVersion",
+    "ResponseModel",
+    "RunOnce",
+    "create_app",
+    "etag",
+    "expected_version",
+    "problem_response",
+    "prune",
+    "render",
+    "require",
+    "respond",
+    "run_once",
+    "scope_of",
+]

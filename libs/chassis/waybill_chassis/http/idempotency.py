@@ -1,0 +1,190 @@
+"""Creates that may be sent twice: an `Idempotency-Key` is stored together with its effect."""
+
+import asyncio
+import hashlib
+import re
+from asyncio import Lock
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+from sqlalchemy import CursorResult, and_, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from starlette.responses import Response
+
+from waybill_chassis.auth import Principal
+from waybill_chassis.database import Database, UnitOfWork
+from waybill_chassis.http.callers import Caller
+from waybill_chassis.http.state import equipment_of
+from waybill_chassis.problems import Conflict, Invalid, Malformed
+from waybill_chassis.schema import idempotency_keys
+
+KEPT = timedelta(hours=24)
+"""For how long an answer is repeated."""
+
+Effect = Callable[[UnitOfWork], Awaitable[Response]]
+
+_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
+_KEPT_HEADERS = ("content-type", "etag", "location")
+_WAIT_SECONDS = 10.0
+_PRUNED_AT_ONCE = 5000
+
+
+class Once:
+    """Runs an effect in a unit of work of its own, and once only for each Idempotency-Key."""
+
+    def __init__(self, request: Request, caller: Principal, key: str | None) -> None:
+        """`key` is None when the caller sent none: then nothing is remembered."""
+        self._request = request
+        self._caller = caller
+        self._key = key
+
+    async def __call__(self, effect: Effect, *, body_sha256: bytes | None = None) -> Response:
+        """What `effect` answers, or what it answered the first time.
+
+        An effect that raises leaves nothing behind, so the same key may be tried again. The
+        body's hash need only be given for a body that was read as a stream.
+        """
+        equipment = equipment_of(self._request)
+        if equipment.database is None:
+            raise RuntimeError("this app was made without a database")
+        if self._key is None:
+            async with equipment.database.unit_of_work() as uow:
+                return await effect(uow)
+        digest = body_sha256 or hashlib.sha256(await self._request.body()).digest()
+        scope = scope_of(self._caller.subject, self._request.method, self._request.url.path)
+        lock = equipment.key_locks.setdefault((scope, self._key), Lock())
+        async with _held(lock):
+            return await run_once(equipment.database, scope, self._key, digest, effect)
+
+
+def scope_of(subject: str, method: str, path: str) -> str:
+    """Where a key counts: the same key of somebody else, or for something else, is another one."""
+    return hashlib.sha256(f"{subject}\0{method}\0{path}".encode()).hexdigest()
+
+
+async def run_once(
+    database: Database, scope: str, key: str, body_sha256: bytes, effect: Effect
+) -> Response:
+    """Run `effect` and store its answer in the same transaction, or repeat the stored answer.
+
+    A request with the same key that is under way elsewhere is waited for: the key's row is its
+    lock. `Invalid` when the key was used for another body, `Conflict` when the wait is too long.
+    """
+    here = and_(idempotency_keys.c.scope == scope, idempotency_keys.c.key == key)
+    async with database.unit_of_work() as uow:
+        claim = (
+            insert(idempotency_keys)
+            .values(scope=scope, key=key, body_sha256=body_sha256, created_at=uow.now)
+            .on_conflict_do_nothing()
+            .returning(idempotency_keys.c.key)
+        )
+        for _ in range(3):
+            try:
+                claimed = (await uow.connection.execute(claim)).first()
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) == "55P03":
+                    raise _still_running() from None
+                raise
+            if claimed:
+                response = await effect(uow)
+                await uow.connection.execute(
+                    update(idempotency_keys)
+                    .where(here)
+                    .values(
+                        status=response.status_code,
+                        headers={
+                            name: response.headers[name]
+                            for name in _KEPT_HEADERS
+                            if name in response.headers
+                        },
+                        body=bytes(response.body),
+                    )
+                )
+                return response
+            stored = (await uow.connection.execute(select(idempotency_keys).where(here))).first()
+            # Gone again when it was pruned in between: then the key is free.
+            if stored is not None:
+                return _repeated(bytes(stored.body_sha256), body_sha256, stored)
+    raise _still_running()
+
+
+def _repeated(first: bytes, now: bytes, stored: object) -> Response:
+    if first != now:
+        raise Invalid(
+            "This Idempotency-Key was used for another body: take a new key for a new request.",
+            errors=[{"field": "Idempotency-Key", "message": "must be new for a new body"}],
+        )
+    response = Response(stored.body, stored.status, headers=stored.headers)  # type: ignore[attr-defined]
+    response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+@asynccontextmanager
+async def _held(lock: Lock) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_WAIT_SECONDS):
+            await lock.acquire()
+    except TimeoutError:
+        raise _still_running() from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _still_running() -> Conflict:
+    return Conflict(
+        "A request with this Idempotency-Key is still under way: send it again in a moment.",
+        headers={"Retry-After": "2"},
+    )
+
+
+async def prune(database: Database) -> int:
+    """Forget the keys that are older than a day; returns how many."""
+    total = 0
+    while True:
+        async with database.unit_of_work() as uow:
+            old = (
+                select(idempotency_keys.c.scope, idempotency_keys.c.key)
+                .where(idempotency_keys.c.created_at < uow.now - KEPT)
+                .limit(_PRUNED_AT_ONCE)
+                .with_for_update(skip_locked=True)
+                .cte("old")
+            )
+            gone: CursorResult[object] = await uow.connection.execute(
+                delete(idempotency_keys).where(
+                    idempotency_keys.c.scope == old.c.scope,
+                    idempotency_keys.c.key == old.c.key,
+                )
+            )
+        total += gone.rowcount
+        if gone.rowcount < _PRUNED_AT_ONCE:
+            return total
+
+
+def _once(
+    request: Request,
+    caller: Caller,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="The same key and body gets the same answer for 24 hours.",
+        ),
+    ] = None,
+) -> Once:
+    if key is not None and not _KEY.fullmatch(key):
+        message = "must be 1 to 255 printable ASCII characters"
+        raise Malformed(
+            f"Idempotency-Key {message}.",
+            errors=[{"field": "Idempotency-Key", "message": message}],
+        )
+    return Once(request, caller, key)
+
+
+RunOnce = Annotated[Once, Depends(_once)]
+"""Runs an effect at most once for each Idempotency-Key of the caller."""
