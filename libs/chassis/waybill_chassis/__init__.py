@@ -1,0 +1,1 @@
+"""What every Waybill service does alike: mechanism, never business words."""

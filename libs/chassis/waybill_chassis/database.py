@@ -1,0 +1,149 @@
+"""One unit of work is one transaction: state, events and inbox marks commit together or not at all."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.message import Message
+from sqlalchemy import Executable, text
+from sqlalchemy.engine import CursorResult, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from waybill_chassis import outbox
+from waybill_chassis.clock import Clock
+from waybill_chassis.events import PROTOBUF, TraceContext, events_topic
+from waybill_chassis.ids import new_id
+from waybill_chassis.telemetry import current_trace
+
+# A process that freezes in mid-transaction must not hold its row locks for longer than this.
+_SERVER_SETTINGS = {
+    "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "10s",
+    "statement_timeout": "30s",
+    "jit": "off",
+    "timezone": "UTC",
+}
+
+
+class UnitOfWork:
+    """A transaction in progress. Use cases read and write through it; the edge commits it."""
+
+    def __init__(self, connection: AsyncConnection, service: str, clock: Clock) -> None:
+        """`service` names the owner of the events that are emitted."""
+        self.connection = connection
+        self.now: datetime = clock.now()
+        """The moment at which this unit began; all its facts bear it."""
+        self.service = service
+        self._events: list[outbox.OutboxRow] = []
+
+    async def execute(
+        self, statement: Executable, parameters: dict[str, Any] | Sequence[dict[str, Any]] | None = None
+    ) -> CursorResult[Any]:
+        """Run a statement within the transaction."""
+        result: CursorResult[Any] = await self.connection.execute(statement, parameters)  # type: ignore[assignment]
+        return result
+
+    def emit(
+        self,
+        message: Message,
+        *,
+        subject: UUID | str,
+        occurred_at: datetime | None = None,
+        trace: TraceContext | None = None,
+        aggregate_type: str = "ticket",
+        topic: str | None = None,
+        key: str | None = None,
+        source: str | None = None,
+        event_id: UUID | None = None,
+        content_type: str = PROTOBUF,
+        payload: bytes | None = None,
+        sequenced: bool = True,
+    ) -> UUID:
+        """Tell what happened, once this transaction commits. Returns the event's id.
+
+        `subject` is the aggregate: its events are numbered and published in the order of these
+        calls. `occurred_at` is when it happened (default: when the unit began). `trace` is where
+        it comes from (default: the span we are in; a consumer passes its event's). `payload` and
+        `content_type` are for topics that carry something else than the message's own bytes.
+        """
+        id = event_id or new_id()
+        self._events.append(
+            outbox.OutboxRow(
+                id=id,
+                aggregate_type=aggregate_type,
+                aggregate_id=str(subject),
+                type=message.DESCRIPTOR.full_name,
+                payload=message.SerializeToString() if payload is None else payload,
+                topic=topic or events_topic(self.service),
+                key=key or str(subject),
+                source=source or f"/waybill/{self.service}",
+                occurred_at=occurred_at or self.now,
+                content_type=content_type,
+                trace=trace or current_trace(),
+                sequenced=sequenced,
+            )
+        )
+        return id
+
+    async def flush(self) -> bool:
+        """Write what was emitted so far; True if that was anything."""
+        events, self._events = self._events, []
+        await outbox.write(self.connection, events)
+        return bool(events)
+
+
+class Database:
+    """A service's own PostgreSQL database."""
+
+    def __init__(
+        self, url: str, *, service: str, clock: Clock, pool_size: int = 10, application: str = ""
+    ) -> None:
+        """`url` as libpq spells it (`postgresql://user:password@host:port/name`). Connects lazily."""
+        self.url = url
+        self.service = service
+        self.clock = clock
+        self.on_commit: list[Callable[[], None]] = []
+        """Called after each commit that wrote events; the relay of this process listens here."""
+        self.engine = create_async_engine(
+            make_url(url).set(drivername="postgresql+asyncpg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=False,
+            pool_use_lifo=True,
+            connect_args={
+                "timeout": 5,
+                "command_timeout": 35,
+                "server_settings": _SERVER_SETTINGS
+                | {"application_name": application or f"waybill-{service}"},
+            },
+        )
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        wrote = False
+        async with self.engine.begin() as connection:
+            unit = UnitOfWork(connection, self.service, self.clock)
+            yield unit
+            wrote = await unit.flush()
+        if wrote:
+            for listener in self.on_commit:
+                listener()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for queries only; nothing done on it is kept."""
+        async with self.engine.connect() as connection:
+            yield connection
+
+    async def ping(self) -> None:
+        """Raise if the database does not answer."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Give back all connections."""
+        await self.engine.dispose()
