@@ -50,43 +50,54 @@ def start(
     data_dir: Path,
     *,
     port: int | None = None,
-    controller_port: int | None = None,
     log_file: Path | None = None,
     timeout: float = 60.0,
     say: Say = _silent,
 ) -> Broker:
     """Start a broker that keeps its data in `data_dir` and return when it answers.
 
-    Ports are free ones unless given, and may differ from one start to the next.
+    It listens on 127.0.0.1, on a free port unless one is given; another start may use another.
     Raises StackError when Java or Maven is missing or the broker does not come up.
     """
+    log_file = log_file or data_dir / "kafka.log"
+    process = launch(data_dir, port=port or free_port(), log_file=log_file, say=say)
+    try:
+        wait_until_ready(
+            process, lambda: ready(process.address), log_file=log_file, timeout=timeout
+        )
+    except StackError:
+        process.stop()
+        raise
+    return Broker(process, process.address)
+
+
+def launch(
+    data_dir: Path,
+    *,
+    port: int,
+    log_file: Path,
+    controller_port: int | None = None,
+    say: Say = _silent,
+) -> Process:
+    """Start a broker without waiting for it. Raises StackError when Java or Maven is missing."""
     libs = resolve(say)
     data_dir = data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
-    log_file = log_file or data_dir / "kafka.log"
-    port = port or free_port()
     properties = _render(data_dir, port, controller_port or free_port())
     if not (data_dir / "data" / "meta.properties").is_file():
         _format(libs, data_dir, properties)
-    address = f"{HOST}:{port}"
-    process = spawn(
+    return spawn(
         "kafka",
-        [
-            *_java(libs, f"-Xmx{HEAP}", "-XX:+ExitOnOutOfMemoryError"),
-            "kafka.Kafka",
-            properties,
-        ],
-        address=address,
+        [*_java(libs, f"-Xmx{HEAP}", "-XX:+ExitOnOutOfMemoryError"), "kafka.Kafka", properties],
+        address=f"{HOST}:{port}",
         log_file=log_file,
         cwd=data_dir,
     )
-    wait_until_ready(
-        process,
-        lambda: listens(port) and blocking(answers(address)),
-        log_file=log_file,
-        timeout=timeout,
-    )
-    return Broker(process, address)
+
+
+def ready(address: str) -> bool:
+    """Whether a broker of ours answers at `host:port`."""
+    return listens(int(address.rpartition(":")[2])) and blocking(answers(address))
 
 
 async def answers(bootstrap_servers: str, timeout_ms: int = 2000) -> bool:

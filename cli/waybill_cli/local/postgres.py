@@ -53,36 +53,70 @@ def start(
 
     Without a password every local user may connect as anybody: for tests. With one, all roles
     need theirs; it is set when the data is made. `settings` are server settings of this run,
-    such as {"fsync": "off"}; `binaries` is the folder of another PostgreSQL 18. The port is a free one unless given. It listens on 127.0.0.1 only.
+    such as {"fsync": "off"}; `binaries` is the folder of another PostgreSQL 18. It listens on
+    127.0.0.1 only, on a free port unless one is given.
     Raises StackError when the server is not installed, cannot run here, or does not come up.
     """
+    log_file = log_file or data_dir / "postgres.log"
+    process = launch(
+        data_dir,
+        port=port or free_port(),
+        password=password,
+        settings=settings,
+        binaries=binaries,
+        log_file=log_file,
+    )
+    url = superuser_url(process.address, password)
+    try:
+        wait_until_ready(process, lambda: ready(url), log_file=log_file, timeout=timeout)
+    except StackError:
+        process.stop()
+        raise
+    return Server(process, url)
+
+
+def launch(
+    data_dir: Path,
+    *,
+    port: int,
+    log_file: Path,
+    password: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    binaries: Path | None = None,
+) -> Process:
+    """Start a server without waiting for it. Raises StackError when none is installed or can run."""
     binaries = binaries or bin_dir()
     data_dir = data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
-    log_file = log_file or data_dir / "postgres.log"
     cluster = data_dir / "cluster"
     runner = _adopt(binaries, cluster) if cluster.is_dir() else _create(binaries, cluster, password)
-    port = port or free_port()
     options = {"unix_socket_directories": "", "max_connections": "300", **(settings or {})}
     command = [*runner.prefix, str(binaries / "postgres"), "-D", str(cluster), "-h", HOST]
     command += ["-p", str(port)]
     for name, value in options.items():
         command += ["-c", f"{name}={value}"]
-    process = spawn(
+    return spawn(
         "postgres",
         command,
         address=f"{HOST}:{port}",
         log_file=log_file,
         env=_environment(),
-        # Fast shutdown, and immediate shutdown as the harsher one: a killed postmaster leaves children.
+        # Fast shutdown, then immediate shutdown: a postmaster that is killed leaves children.
         stop_signal=signal.SIGINT,
         kill_signal=signal.SIGQUIT,
         **runner.identity,
     )
+
+
+def superuser_url(address: str, password: str | None) -> str:
+    """The superuser's URL of the server at `host:port`."""
     secret = f":{quote(password, safe='')}" if password else ""
-    url = f"postgresql://{SUPERUSER}{secret}@{HOST}:{port}/postgres"
-    wait_until_ready(process, lambda: blocking(answers(url)), log_file=log_file, timeout=timeout)
-    return Server(process, url)
+    return f"postgresql://{SUPERUSER}{secret}@{address}/postgres"
+
+
+def ready(url: str) -> bool:
+    """Whether the server lets us in."""
+    return blocking(answers(url))
 
 
 async def answers(url: str, timeout: float = 3.0) -> bool:

@@ -127,16 +127,18 @@ def spawn(
 def wait_until_ready(
     process: Process, ready: Callable[[], bool], *, log_file: Path, timeout: float
 ) -> None:
-    """Ask `ready` until it says yes. Raises StackError, after stopping the process, when it never does."""
+    """Ask `ready` until it says yes.
+
+    Raises StackError, with the end of the log, when the process ends or `timeout` seconds pass.
+    """
     deadline = time.monotonic() + timeout
     while True:
         alive = process.find() is not None
         if alive and ready():
             return
         if not alive:
-            raise StackError(f"{process.name} ended at once: {last_words(log_file)}")
+            raise StackError(f"{process.name} ended before it was ready: {last_words(log_file)}")
         if time.monotonic() > deadline:
-            process.stop()
             raise StackError(
                 f"{process.name} was not ready within {timeout:.0f} s: {last_words(log_file)}"
             )
