@@ -210,7 +210,7 @@ class TokenVerifier:
 def usable_keys(document: Any) -> dict[str | None, jwt.PyJWK]:
     """The signing keys of a JWKS, by key id; others are left out. ValueError for anything else."""
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
-        raise ValueError("a JWKS is an object with a list of keys")  # noqa: TRY004 - bad data, not a bad call
+        raise ValueError("a JWKS is an object with a list of keys")
     keys: dict[str | None, jwt.PyJWK] = {}
     for item in document["keys"]:
         if not isinstance(item, dict) or item.get("use", "sig") != "sig":

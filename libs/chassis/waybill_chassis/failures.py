@@ -1,9 +1,7 @@
 """What an unexpected exception means to the caller: something is away, or it is our fault."""
 
-import asyncio
-
 import structlog
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+from aiokafka.errors import KafkaError
 from opentelemetry import trace
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -52,22 +50,32 @@ def problem_of(error: Exception, translate: Translate | None = None) -> Problem:
     return Internal("Something went wrong on our side.")
 
 
-def _of_infrastructure(error: BaseException) -> Problem | None:
+def _of_infrastructure(error: Exception) -> Problem | None:
     if isinstance(error, DBAPIError):
-        state = str(getattr(error.orig, "sqlstate", None) or "")
-        if state in _UNSTORABLE:
-            return Invalid("The text holds a character that cannot be stored (such as NUL).")
-        if error.connection_invalidated or state in _TRANSIENT or state[:2] in _TRANSIENT_CLASSES:
-            return Unavailable("The database is not available at the moment.")
-        # asyncpg's own client-side failures (closed connections, timeouts) carry no state.
-        return Unavailable("The database did not answer.") if not state else None
+        return _of_database(error)
     if isinstance(error, PoolTimeout):
         return Unavailable("All database connections are busy.")
     if isinstance(error, KafkaError) and error.retriable:
         return Unavailable("The message broker is not available at the moment.")
-    state = str(getattr(error, "sqlstate", None) or "")
-    if state in _TRANSIENT or state[:2] in _TRANSIENT_CLASSES:
-        return Unavailable("The database is not available at the moment.")
-    if isinstance(error, (ConnectionError, TimeoutError, asyncio.TimeoutError)):
+    # asyncpg raises its own errors while it connects, and the operating system's.
+    if _is_transient(_sqlstate(error)) or isinstance(error, (ConnectionError, TimeoutError)):
         return Unavailable("Something this needs is not available at the moment.")
     return None
+
+
+def _of_database(error: DBAPIError) -> Problem | None:
+    state = _sqlstate(error.orig)
+    if state in _UNSTORABLE:
+        return Invalid("The text holds a character that cannot be stored (such as NUL).")
+    # asyncpg's failures on this side of the wire (a closed connection, a timeout) have no state.
+    if error.connection_invalidated or not state or _is_transient(state):
+        return Unavailable("The database is not available at the moment.")
+    return None
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
+
+
+def _is_transient(state: str) -> bool:
+    return state in _TRANSIENT or state[:2] in _TRANSIENT_CLASSES

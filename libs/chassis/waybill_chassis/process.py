@@ -125,7 +125,7 @@ async def run(parts: Sequence[Part], *, health: Health | None = None, grace: flo
                 log.info("started", parts=[part.name for part in running])
                 code = await _watch(running, asked)
         except StartFailed as failure:
-            print(failure, file=sys.stderr)
+            sys.stderr.write(f"{failure}\n")
             code = 1
         except Exception as failure:
             log.error(

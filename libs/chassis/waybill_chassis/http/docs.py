@@ -121,8 +121,8 @@ def _resolved(node: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[s
             break
         found: Any = document
         for part in reference[2:].split("/"):
-            part = part.replace("~1", "/").replace("~0", "~")
-            found = found.get(part, {}) if isinstance(found, Mapping) else {}
+            name = part.replace("~1", "/").replace("~0", "~")
+            found = found.get(name, {}) if isinstance(found, Mapping) else {}
         node = found
     return node
 
