@@ -7,12 +7,10 @@ python proto/generate.py --check    writes nothing; exits with 1 and names the f
 import argparse
 import filecmp
 import shutil
+import subprocess
 import sys
 import tempfile
-from importlib.resources import files
 from pathlib import Path
-
-from grpc_tools import protoc
 
 PROTO = Path(__file__).resolve().parent
 STUBS = PROTO / "gen" / "waybill"
@@ -25,17 +23,18 @@ def sources() -> list[Path]:
 
 def generate(target: Path) -> None:
     """Write the whole import package `waybill` into the empty folder `target`."""
-    # a relative virtual environment in PATH is not enough: protoc wants each plugin by its path
+    # the plugins that are installed beside this Python, whatever PATH says
     scripts = Path(sys.executable).parent
     services = [path for path in sources() if path.name == "service.proto"]
     with tempfile.TemporaryDirectory() as folder:
         common = [
             f"--proto_path={PROTO}",
-            f"--proto_path={files('grpc_tools').joinpath('_proto')}",
             f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
             f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
         ]
-        _run([*common, f"--python_out={folder}", f"--mypy_out=quiet:{folder}", *map(str, sources())])
+        _run(
+            [*common, f"--python_out={folder}", f"--mypy_out=quiet:{folder}", *map(str, sources())]
+        )
         _run(
             [
                 *common,
@@ -76,8 +75,8 @@ def _files(folder: Path) -> set[Path]:
 
 
 def _run(arguments: list[str]) -> None:
-    status = protoc.main(["protoc", *arguments])
-    if status != 0:
+    command = [sys.executable, "-m", "grpc_tools.protoc", *arguments]
+    if subprocess.run(command, check=False).returncode != 0:
         raise SystemExit("generating the stubs failed: protoc's message is above")
 
 

@@ -1,0 +1,1 @@
+"""The `waybill` command: local stack, tokens, traces, dead letters."""

@@ -185,7 +185,7 @@ def _cluster(service: str, upstream: Upstream) -> dict[str, Any]:
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": protocol,
-                # Shorter than the services' own 75 s: no request meets a connection that is closing.
+                # Shorter than the services' own 75 s: no request meets a closing connection.
                 "common_http_protocol_options": {"idle_timeout": "60s"},
                 "explicit_http_config": {"http_protocol_options": {}},
             }

@@ -9,7 +9,7 @@ _MARK = Path("deploy") / "topics.yaml"
 
 
 def project_root() -> Path:
-    """The checkout that holds `deploy/`: `WAYBILL_HOME`, else the one this package is installed from.
+    """The checkout that holds `deploy/`: `WAYBILL_HOME`, else where this package is installed from.
 
     Raises StackError when neither holds `deploy/topics.yaml`.
     """

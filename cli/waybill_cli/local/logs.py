@@ -16,8 +16,9 @@ def last(files: Sequence[Path], lines: int) -> Iterator[str]:
 
 
 def follow(files: Callable[[], Sequence[Path]], pause: float = 0.2) -> Iterator[str]:
-    """Whole lines as they are written from now on, for ever. A new log is picked up, a shortened one reread.
+    """Whole lines as they are written from now on, for ever.
 
+    A new log is picked up, one that was cut is read from its start.
     `pause` is the time between two looks, in seconds.
     """
     offsets = {path: path.stat().st_size for path in files()}

@@ -84,7 +84,7 @@ def launch(
     settings: Mapping[str, str] | None = None,
     binaries: Path | None = None,
 ) -> Process:
-    """Start a server without waiting for it. Raises StackError when none is installed or can run."""
+    """Start a server without waiting for it. Raises StackError when none can run here."""
     binaries = binaries or bin_dir()
     data_dir = data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -119,10 +119,10 @@ def ready(url: str) -> bool:
     return blocking(answers(url))
 
 
-async def answers(url: str, timeout: float = 3.0) -> bool:
+async def answers(url: str, patience: float = 3.0) -> bool:
     """Whether a server there lets us in. A wrong password is an answer, and raises StackError."""
     try:
-        connection = await asyncpg.connect(url, timeout=timeout)
+        connection = await asyncpg.connect(url, timeout=patience)
     except (
         asyncpg.InvalidPasswordError,
         asyncpg.InvalidAuthorizationSpecificationError,
@@ -181,8 +181,8 @@ def _adopt(binaries: Path, cluster: Path) -> Runner:
     version = (cluster / "PG_VERSION").read_text().strip()
     if version != MAJOR:
         raise StackError(
-            f"{cluster} was made by PostgreSQL {version}, this is {MAJOR}: move it away, or dump it "
-            "with the old one"
+            f"{cluster} was made by PostgreSQL {version}, this is {MAJOR}: move it away, or dump "
+            "it with the old one"
         )
     owner = cluster.stat().st_uid
     refused = []

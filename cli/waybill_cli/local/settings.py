@@ -94,7 +94,7 @@ class StackSettings:
 
 
 def read(env: Mapping[str, str] | None = None) -> StackSettings:
-    """Read the settings from the environment. Raises StackError naming the variable that is wrong."""
+    """Read the settings from the environment. Raises StackError naming a variable that is wrong."""
     env = os.environ if env is None else env
 
     def port(name: str, default: int) -> int:

@@ -1,4 +1,4 @@
-"""One unit of work is one transaction: state, events and inbox marks commit together or not at all."""
+"""One unit of work is one transaction: state, events and inbox marks commit together."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -39,10 +39,12 @@ class UnitOfWork:
         self._events: list[outbox.OutboxRow] = []
 
     async def execute(
-        self, statement: Executable, parameters: dict[str, Any] | Sequence[dict[str, Any]] | None = None
+        self,
+        statement: Executable,
+        parameters: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
     ) -> CursorResult[Any]:
         """Run a statement within the transaction."""
-        result: CursorResult[Any] = await self.connection.execute(statement, parameters)  # type: ignore[assignment]
+        result: CursorResult[Any] = await self.connection.execute(statement, parameters)
         return result
 
     def emit(
@@ -100,7 +102,7 @@ class Database:
     def __init__(
         self, url: str, *, service: str, clock: Clock, pool_size: int = 10, application: str = ""
     ) -> None:
-        """`url` as libpq spells it (`postgresql://user:password@host:port/name`). Connects lazily."""
+        """`url` is libpq's: `postgresql://user:password@host:port/name`. Connects lazily."""
         self.url = url
         self.service = service
         self.clock = clock

@@ -14,7 +14,7 @@ M = TypeVar("M", bound=Message)
 
 
 class InvalidEvent(Exception):
-    """A message that can never be handled, with the reason in words. It goes to the dead letters."""
+    """A message that can never be handled, and why. It goes to the dead letters."""
 
 
 @dataclass(frozen=True, slots=True)

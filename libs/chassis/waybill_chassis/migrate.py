@@ -1,4 +1,4 @@
-"""Migrations: Alembic, one process at a time, giving up on a lock rather than blocking the service."""
+"""Migrations: Alembic, one process at a time; a lock is given up rather than waited out."""
 
 from pathlib import Path
 

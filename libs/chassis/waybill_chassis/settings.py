@@ -1,5 +1,6 @@
 """Settings are environment variables with defaults that work; a wrong one stops the start."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -43,8 +44,6 @@ class _Environment(PydanticBaseSettingsSource):
     """Reads `WAYBILL_<SERVICE>_<FIELD>`, then `WAYBILL_<FIELD>`."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        import os
-
         service = self.settings_cls.service  # type: ignore[attr-defined]
         for name in _Names.of(service, field_name):
             if (value := os.environ.get(name, "")) != "":
@@ -61,7 +60,7 @@ class _Environment(PydanticBaseSettingsSource):
 
 
 class ServiceSettings(BaseSettings):
-    """What every service can be told. A field `x` is set by `WAYBILL_<SERVICE>_X`, else `WAYBILL_X`.
+    """What every service can be told: `WAYBILL_<SERVICE>_X`, else `WAYBILL_X`, sets the field `x`.
 
     The broker is the one exception: `KAFKA_BOOTSTRAP_SERVERS`, as everywhere in its field.
     """
@@ -94,7 +93,12 @@ class ServiceSettings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment; nothing else is read."""
         return (init_settings, _Environment(settings_cls))

@@ -25,11 +25,13 @@ from waybill_chassis.schema import idempotency_keys
 KEPT = timedelta(hours=24)
 """For how long an answer is repeated."""
 
+WAIT_SECONDS = 10.0
+"""How long a request waits for another one with its key."""
+
 Effect = Callable[[UnitOfWork], Awaitable[Response]]
 
 _KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
 _KEPT_HEADERS = ("content-type", "etag", "location")
-_WAIT_SECONDS = 10.0
 _PRUNED_AT_ONCE = 5000
 
 
@@ -126,7 +128,7 @@ def _repeated(first: bytes, now: bytes, stored: object) -> Response:
 @asynccontextmanager
 async def _held(lock: Lock) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(_WAIT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             await lock.acquire()
     except TimeoutError:
         raise _still_running() from None

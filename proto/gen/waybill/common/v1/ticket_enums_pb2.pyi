@@ -23,7 +23,7 @@ class _TicketType:
 class _TicketTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TicketType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TICKET_TYPE_UNSPECIFIED: _TicketType.ValueType  # 0
-    """Not given. On a request: let triage or the default decide."""
+    """Not given. Every ticket has a type."""
     TICKET_TYPE_TECHNICAL: _TicketType.ValueType  # 1
     """Something does not work."""
     TICKET_TYPE_ACCOUNT: _TicketType.ValueType  # 2
@@ -41,7 +41,7 @@ class TicketType(_TicketType, metaclass=_TicketTypeEnumTypeWrapper):
     """What a ticket is about."""
 
 TICKET_TYPE_UNSPECIFIED: TicketType.ValueType  # 0
-"""Not given. On a request: let triage or the default decide."""
+"""Not given. Every ticket has a type."""
 TICKET_TYPE_TECHNICAL: TicketType.ValueType  # 1
 """Something does not work."""
 TICKET_TYPE_ACCOUNT: TicketType.ValueType  # 2
@@ -211,7 +211,7 @@ class _TargetKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TargetKind
     TARGET_KIND_RESPONSE: _TargetKind.ValueType  # 1
     """Time to the first public reply by an agent. An automatic reply never counts."""
     TARGET_KIND_RESOLUTION: _TargetKind.ValueType  # 2
-    """Time to `resolved` (or to a closing that needs no solution)."""
+    """Time to `resolved`. A ticket closed without a solution cancels it."""
     TARGET_KIND_NEXT_RESPONSE: _TargetKind.ValueType  # 3
     """Optional: time to the agent's answer to each later message of the submitter."""
     TARGET_KIND_UPDATE: _TargetKind.ValueType  # 4
@@ -225,7 +225,7 @@ TARGET_KIND_UNSPECIFIED: TargetKind.ValueType  # 0
 TARGET_KIND_RESPONSE: TargetKind.ValueType  # 1
 """Time to the first public reply by an agent. An automatic reply never counts."""
 TARGET_KIND_RESOLUTION: TargetKind.ValueType  # 2
-"""Time to `resolved` (or to a closing that needs no solution)."""
+"""Time to `resolved`. A ticket closed without a solution cancels it."""
 TARGET_KIND_NEXT_RESPONSE: TargetKind.ValueType  # 3
 """Optional: time to the agent's answer to each later message of the submitter."""
 TARGET_KIND_UPDATE: TargetKind.ValueType  # 4

@@ -55,7 +55,7 @@ class TicketRequested(_message.Message):
     title: _builtins.str
     """One line, plain text, 1 to 200 characters. Required."""
     description: _builtins.str
-    """Plain text, up to 20,000 characters."""
+    """Plain text, 1 to 20,000 characters. Required."""
     priority: _ticket_enums_pb2.Priority.ValueType
     """How much haste it has. When absent, triage or the default decides."""
     language: _builtins.str

@@ -136,7 +136,7 @@ class Ticket(_message.Message):
     title: _builtins.str
     """One line, plain text."""
     description: _builtins.str
-    """The submitter's own words, plain text. May be empty."""
+    """The submitter's own words, plain text."""
     language: _builtins.str
     """The language of the text, a BCP 47 tag such as `en`. Empty when unknown."""
     channel: _ticket_enums_pb2.Channel.ValueType

@@ -6,8 +6,9 @@ What a product reads about its own tickets: topic `waybill.feed.<product>.v1`, s
 Published as `content-type: application/json`, the standard JSON form of TicketUpdate with fields in snake_case and
 absent ones left out, so that no code generation is needed: all words are the REST words and all times RFC 3339 UTC.
 `ce_type` is always `waybill.notify.v1.TicketUpdate`; what happened is in `what`. Key and `ce_subject` are the
-ticket's id, and the updates of one ticket come in order with a `ce_sequence` that grows by one. A duplicate has the
-same `ce_source` and `ce_id`: ignore it. Internal notes and their attachments never appear here.
+ticket's id (for `request_rejected` an id made for the rejection), and the updates of one ticket come in order with a
+`ce_sequence` that grows by one. A duplicate has the same `ce_source` and `ce_id`: ignore it. Internal notes and their
+attachments never appear here.
 """
 
 from collections import abc as _abc
@@ -56,7 +57,7 @@ class TicketUpdate(_message.Message):
 
     @_builtins.property
     def cause(self) -> Global___FeedCause:
-        """What led to it. The `id` of a request that the product published comes back here."""
+        """What led to it. The `ce_id` of a request that the product published comes back here."""
 
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
@@ -130,9 +131,13 @@ class FeedCause(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The `ce_id` of the product's own request, where one led to it directly; else the id of Waybill's event."""
+    """For what the product asked for on its requests topic: the `ce_id` of that request. Else the id of the REST request,
+    event or timer of Waybill's own that led to it.
+    """
     type: _builtins.str
-    """Its `ce_type`."""
+    """What that was: a `ce_type` such as `waybill.intake.v1.TicketRequested`, a REST request such as
+    `POST /v1/tickets`, the kind of a timer.
+    """
     def __init__(
         self,
         *,

@@ -1,0 +1,277 @@
+"""Spans and the context that travels with messages."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
+
+from waybill_chassis.events import NO_TRACE, TraceContext
+
+Attributes = Mapping[str, str | bool | int | float]
+
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
+_NO_STATE = TraceState()
+_OK = Status(StatusCode.UNSET)
+_NOTHING: Attributes = {}
+_TRACER = trace.get_tracer("waybill")
+
+
+class _Recorder:
+    """Where finished light spans go. Set by `setup`; before it nothing is recorded."""
+
+    sampler: Sampler | None = None
+    processor: SpanProcessor | None = None
+    resource: Resource | None = None
+    ids: IdGenerator = RandomIdGenerator()
+    scope = InstrumentationScope("waybill")
+
+
+recorder = _Recorder()
+
+
+def parse(place: TraceContext) -> SpanContext | None:
+    """The remote span that `place` names, or None when it names none (W3C Trace Context)."""
+    text = place.traceparent
+    if text is None or len(text) < 55 or text[2] != "-" or text[35] != "-" or text[52] != "-":
+        return None
+    if text[:2] == "ff" or (text[:2] == "00" and len(text) != 55):
+        return None
+    try:
+        trace_id, span_id = int(text[3:35], 16), int(text[36:52], 16)
+        sampled = int(text[53:55], 16) & TraceFlags.SAMPLED
+    except ValueError:
+        return None
+    if not trace_id or not span_id:
+        return None
+    state = TraceState.from_header([place.tracestate]) if place.tracestate else _NO_STATE
+    return SpanContext(trace_id, span_id, True, _SAMPLED if sampled else _NOT_SAMPLED, state)
+
+
+def spell(context: SpanContext) -> TraceContext:
+    """`context` as the two W3C headers."""
+    if not context.is_valid:
+        return NO_TRACE
+    flags = "01" if context.trace_flags & TraceFlags.SAMPLED else "00"
+    state = context.trace_state
+    return TraceContext(
+        f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags}",
+        state.to_header() if state else None,
+    )
+
+
+def current_trace() -> TraceContext:
+    """The span that is active here, as it is written into outbox rows and headers."""
+    return spell(trace.get_current_span().get_span_context())
+
+
+def _context_of(place: TraceContext | None, root: bool) -> Context | None:
+    if root:
+        return Context()
+    remote = parse(place) if place is not None else None
+    return None if remote is None else trace.set_span_in_context(NonRecordingSpan(remote))
+
+
+def _links(places: Iterable[TraceContext]) -> list[Link]:
+    return [Link(context) for place in places if (context := parse(place)) is not None]
+
+
+@contextmanager
+def within(place: TraceContext) -> Iterator[None]:
+    """Make `place` the active span: calls, logs and events in the block belong to it."""
+    context = _context_of(place, root=False)
+    if context is None:
+        yield
+        return
+    token = otel_context.attach(context)
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+@contextmanager
+def span(
+    name: str,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    parent: TraceContext | None = None,
+    root: bool = False,
+    links: Sequence[TraceContext] = (),
+    attributes: Attributes | None = None,
+) -> Iterator[Span]:
+    """A span that is active within the block; an exception marks it failed and goes on.
+
+    Its parent is `parent`, else the active span; `root=True` begins a new trace, as what fires
+    days later does, with a link back to where it came from.
+    """
+    with _TRACER.start_as_current_span(
+        name,
+        context=_context_of(parent, root),
+        kind=kind,
+        attributes=attributes,
+        links=_links(links),
+    ) as active:
+        yield active
+
+
+class LightSpan:
+    """A span for hot paths: never active, no events, a third of the cost of a full one.
+
+    `trace` is its own place, to be handed to what is emitted on its behalf.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_context",
+        "_kind",
+        "_links",
+        "_name",
+        "_parent",
+        "_start",
+        "trace",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        kind: SpanKind,
+        parent: TraceContext | None,
+        links: Sequence[TraceContext],
+        attributes: Attributes,
+    ) -> None:
+        """Begin the span now; `start_light` says what the arguments mean."""
+        self._context: SpanContext | None = None
+        above = parse(parent) if parent is not None else None
+        if recorder.sampler is None:
+            self.trace = parent if parent is not None and above is not None else NO_TRACE
+            return
+        trace_id = recorder.ids.generate_trace_id() if above is None else above.trace_id
+        known = _links(links) if links else []
+        decision = recorder.sampler.should_sample(
+            Context() if above is None else trace.set_span_in_context(NonRecordingSpan(above)),
+            trace_id,
+            name,
+            kind,
+            attributes,
+            known,
+        )
+        context = SpanContext(
+            trace_id,
+            recorder.ids.generate_span_id(),
+            False,
+            _SAMPLED if decision.decision.is_sampled() else _NOT_SAMPLED,
+            decision.trace_state,
+        )
+        self.trace = spell(context)
+        if not decision.decision.is_sampled():
+            return
+        self._context = context
+        self._name = name
+        self._kind = kind
+        self._parent = above
+        self._links = known
+        self._attributes = (
+            {**attributes, **decision.attributes} if decision.attributes else attributes
+        )
+        self._start = time.time_ns()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Finish the span; with an `error` it has failed for that reason."""
+        context, self._context = self._context, None
+        if context is None or recorder.processor is None:
+            return
+        attributes, status = self._attributes, _OK
+        if error is not None:
+            attributes = {**attributes, "error.type": type(error).__qualname__}
+            status = Status(StatusCode.ERROR, str(error))
+        recorder.processor.on_end(
+            ReadableSpan(
+                self._name,
+                context,
+                self._parent,
+                recorder.resource,
+                attributes,
+                (),
+                self._links,
+                self._kind,
+                None,
+                status,
+                self._start,
+                time.time_ns(),
+                recorder.scope,
+            )
+        )
+
+
+def start_light(
+    name: str,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    parent: TraceContext | None = None,
+    links: Sequence[TraceContext] = (),
+    attributes: Attributes = _NOTHING,
+) -> LightSpan:
+    """Begin a light span under `parent`, or a new trace without one. The caller calls `end()`.
+
+    `attributes` must not be changed afterwards.
+    """
+    return LightSpan(name, kind, parent, links, attributes)
+
+
+@lru_cache(maxsize=4096)
+def _received_from(topic: str, partition: int, group: str) -> tuple[str, Attributes]:
+    return f"process {topic}", {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "process",
+        "messaging.destination.name": topic,
+        "messaging.destination.partition.id": str(partition),
+        "messaging.consumer.group.name": group,
+    }
+
+
+def process_span(
+    parent: TraceContext,
+    *,
+    topic: str,
+    partition: int,
+    offset: int,
+    group: str,
+    message_id: str = "",
+    type: str = "",
+) -> LightSpan:
+    """The span in which one received message is handled, below the span that emitted it."""
+    name, known = _received_from(topic, partition, group)
+    attributes = {
+        **known,
+        "messaging.kafka.offset": offset,
+        "messaging.message.id": message_id,
+        "cloudevents.event_type": type,
+    }
+    return LightSpan(name, SpanKind.CONSUMER, parent, (), attributes)
+
+
+def timer_span(name: str, armed_by: TraceContext, attributes: Attributes = _NOTHING) -> LightSpan:
+    """The span of a timer that fires, maybe days later: a new trace that links back."""
+    return LightSpan(name, SpanKind.INTERNAL, None, (armed_by,), attributes)

@@ -1,0 +1,225 @@
+"""What the relay promises, on a real database and a real broker."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from google.protobuf.wrappers_pb2 import StringValue
+from sqlalchemy import text
+from waybill_chassis.database import Database
+from waybill_chassis.relay import Relay
+
+NewTopic = Callable[..., Awaitable[str]]
+Record = ConsumerRecord[bytes, bytes]
+
+RELAY_PROCESS = """
+import asyncio, sys
+from waybill_chassis.clock import SystemClock
+from waybill_chassis.database import Database
+from waybill_chassis.relay import Relay
+
+async def main(url, kafka):
+    relay = Relay(Database(url, service="intake", clock=SystemClock()), bootstrap_servers=kafka)
+    await relay.start()
+    await relay.wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def relay_process(url: str, kafka: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RELAY_PROCESS, url, kafka, stdout=asyncio.subprocess.DEVNULL
+    )
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+    await process.wait()
+
+
+async def emit(database: Database, topic: str, subject: str, words: list[str]) -> None:
+    async with database.unit_of_work() as uow:
+        for word in words:
+            uow.emit(StringValue(value=word), subject=subject, topic=topic)
+
+
+async def read(kafka: str, topic: str, distinct: int, seconds: float = 60) -> list[Record]:
+    """Read the topic until so many different events have been seen."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    records: list[Record] = []
+    try:
+        async with asyncio.timeout(seconds):
+            while len({header(record, "ce_id") for record in records}) < distinct:
+                for batch in (await consumer.getmany(timeout_ms=200)).values():
+                    records += batch
+    finally:
+        await consumer.stop()
+    return records
+
+
+def header(record: Record, name: str) -> str:
+    return dict(record.headers)[name].decode()
+
+
+def out_of_order(records: list[Record]) -> list[str]:
+    """The aggregates whose events, each counted when it was first seen, are not 1, 2, 3, ..."""
+    seen: set[str] = set()
+    last: dict[str, int] = {}
+    wrong = []
+    for record in records:
+        if header(record, "ce_id") in seen:
+            continue
+        seen.add(header(record, "ce_id"))
+        subject, sequence = header(record, "ce_subject"), int(header(record, "ce_sequence"))
+        if sequence != last.get(subject, 0) + 1:
+            wrong.append(f"{subject}: {sequence} after {last.get(subject, 0)}")
+        last[subject] = sequence
+    return wrong
+
+
+async def left(database: Database) -> int:
+    async with database.reading() as connection:
+        return int((await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one())
+
+
+async def emptied(database: Database) -> None:
+    async with asyncio.timeout(30):
+        while await left(database):
+            await asyncio.sleep(0.05)
+
+
+async def write_with_delays(
+    database: Database, topic: str, subjects: list[str], units: int
+) -> None:
+    """One of the writers: each unit holds its transaction open for a random while."""
+    for unit in range(units):
+        async with database.unit_of_work() as uow:
+            uow.emit(StringValue(value=str(unit)), subject=random.choice(subjects), topic=topic)
+            await uow.flush()
+            await asyncio.sleep(random.uniform(0, 0.02))
+
+
+async def test_what_was_committed_is_published_once_with_its_attributes(
+    new_database: Database, kafka: str, new_topic: NewTopic
+) -> None:
+    """An event arrives under its key with the CloudEvents headers, and its row is gone."""
+    topic, subject = await new_topic(), str(uuid4())
+    relay = Relay(new_database, bootstrap_servers=kafka)
+    await relay.start()
+    await emit(new_database, topic, subject, ["one", "two"])
+    records = await read(kafka, topic, 2)
+    await emptied(new_database)
+    await relay.stop()
+    assert [StringValue.FromString(record.value or b"").value for record in records] == [
+        "one",
+        "two",
+    ]
+    assert {record.key for record in records} == {subject.encode()}
+    first = dict(records[0].headers)
+    assert first["ce_specversion"] == b"1.0"
+    assert first["ce_source"] == b"/waybill/intake"
+    assert first["ce_type"] == b"google.protobuf.StringValue"
+    assert first["ce_sequence"] == b"1"
+    assert first["content-type"] == b"application/protobuf"
+
+
+async def test_rows_left_by_a_crash_are_swept_up(
+    new_database: Database, kafka: str, new_topic: NewTopic
+) -> None:
+    """What was committed while no relay ran is published when one starts."""
+    topic = await new_topic()
+    await emit(new_database, topic, "left", ["behind"])
+    relay = Relay(new_database, bootstrap_servers=kafka)
+    await relay.start()
+    assert len(await read(kafka, topic, 1)) == 1
+    await relay.stop()
+
+
+async def test_nothing_is_lost_or_out_of_order_while_relays_are_killed(
+    new_database: Database, database_url: str, kafka: str, new_topic: NewTopic
+) -> None:
+    """Sixteen writers commit after random delays; two relays are killed and replaced at random."""
+    topic, subjects = await new_topic(3), [str(uuid4()) for _ in range(24)]
+    relays = [await relay_process(database_url, kafka) for _ in range(2)]
+
+    async def kill() -> None:
+        for _ in range(4):
+            await asyncio.sleep(random.uniform(1.0, 2.0))
+            await end(relays.pop(0))
+            relays.append(await relay_process(database_url, kafka))
+
+    try:
+        writers = (write_with_delays(new_database, topic, subjects, 60) for _ in range(16))
+        await asyncio.gather(kill(), *writers)
+        records = await read(kafka, topic, 16 * 60)
+    finally:
+        for relay in relays:
+            await end(relay)
+    assert out_of_order(records) == []
+
+
+async def test_a_relay_that_was_frozen_does_no_harm_when_it_wakes(
+    new_database: Database, database_url: str, kafka: str, new_topic: NewTopic
+) -> None:
+    """Its shards go to another owner; woken late, it neither disorders nor deletes anything."""
+    topic, subjects = await new_topic(3), [str(uuid4()) for _ in range(24)]
+    frozen = await relay_process(database_url, kafka)
+    other = await relay_process(database_url, kafka)
+    try:
+        writing = asyncio.gather(
+            *(write_with_delays(new_database, topic, subjects, 300) for _ in range(4))
+        )
+        await read(kafka, topic, 50)
+        assert frozen.pid is not None
+        os.kill(frozen.pid, signal.SIGSTOP)
+        await writing
+        await emptied(new_database)
+        os.kill(frozen.pid, signal.SIGCONT)
+        await write_with_delays(new_database, topic, subjects, 50)
+        records = await read(kafka, topic, 4 * 300 + 50)
+    finally:
+        await end(frozen)
+        await end(other)
+    assert out_of_order(records) == []
+
+
+async def test_the_naive_cursor_loses_events_where_the_relay_does_not(
+    new_database: Database, kafka: str, new_topic: NewTopic
+) -> None:
+    """The control: reading `position > last` skips rows that commit after a higher one."""
+    subjects, seen, last, writing = [str(uuid4()) for _ in range(400)], set[int](), 0, True
+
+    async def naive() -> None:
+        nonlocal last
+        while writing:
+            async with new_database.reading() as connection:
+                found = await connection.execute(
+                    text("SELECT position FROM outbox WHERE position > :last ORDER BY 1"),
+                    {"last": last},
+                )
+                for (position,) in found:
+                    seen.add(position)
+                    last = position
+            await asyncio.sleep(0)
+
+    reader = asyncio.create_task(naive())
+    topic = await new_topic()
+    await asyncio.gather(*(write_with_delays(new_database, topic, subjects, 20) for _ in range(8)))
+    await asyncio.sleep(0.1)
+    writing = False
+    await reader
+    assert len(seen) < 8 * 20
+    relay = Relay(new_database, bootstrap_servers=kafka)
+    await relay.start()
+    assert out_of_order(await read(kafka, topic, 8 * 20)) == []
+    await relay.stop()
