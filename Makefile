@@ -4,7 +4,7 @@ BIN := .venv/bin
 PACKAGES := libs/chassis proto/gen $(wildcard services/*) cli
 CODE := libs services cli tests proto/generate.py
 
-.PHONY: help setup run down test lint types proto check lock
+.PHONY: help setup test lint types proto check lock
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,12 +21,6 @@ help:  ## Show this help
 
 setup: .venv/.ready  ## Make the virtual environment from the lock file
 
-run: setup  ## Start the whole stack and show where to look
-	@$(BIN)/waybill up
-
-down:  ## Stop the stack
-	@$(BIN)/waybill down
-
 test: setup  ## Run every test, on a real broker and a real database
 	@$(BIN)/pytest -n 2 --dist loadfile -q
 
@@ -34,7 +28,7 @@ lint: setup  ## Check style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: setup  ## Check types
-	@$(BIN)/mypy libs/chassis/waybill_chassis cli/waybill_cli
+	@$(BIN)/mypy libs/chassis/waybill_chassis cli/waybill_cli $(wildcard services/*/waybill_*)
 
 proto: setup  ## Check the contracts and generate their stubs
 	@$(BIN)/buf lint proto

@@ -59,9 +59,10 @@ def authorize(principal: Principal, *roles: str, product: str | None = None) -> 
 
 def refused(reason: str) -> Unauthenticated:
     """A token that is not taken, with the challenge of RFC 6750."""
+    plain = reason.encode("ascii", "replace").decode().replace('"', "'").replace("\\", "/")
     return Unauthenticated(
         reason,
-        headers={"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{reason}"'},
+        headers={"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{plain}"'},
     )
 
 
@@ -113,6 +114,7 @@ class TokenVerifier:
         self._loaded_at = -float("inf")
         self._tried_at = -float("inf")
         self._loading = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def verify(self, token: str) -> Principal:
         """Who the token speaks for.
@@ -154,13 +156,10 @@ class TokenVerifier:
 
     async def ping(self) -> None:
         """Raise `Unavailable` if there is no key to verify with."""
-        if not self._keys or self._stale():
+        if not self._keys:
             await self._load()
         if not self._keys:
             raise Unavailable("No signing keys could be read.")
-
-    def _stale(self) -> bool:
-        return time.monotonic() - self._loaded_at > self._max_age
 
     def _find(self, kid: str | None) -> jwt.PyJWK | None:
         if kid is None and len(self._keys) == 1:
@@ -169,14 +168,21 @@ class TokenVerifier:
 
     async def _key(self, kid: str | None) -> jwt.PyJWK:
         key = self._find(kid)
-        if key is None or self._stale():
+        if key is None:
             await self._load()
             key = self._find(kid)
+        elif time.monotonic() - self._loaded_at > self._max_age:
+            self._refresh()
         if not self._keys:
             raise Unavailable("The signing keys are not available at the moment.")
         if key is None:
             raise refused("the token is signed with a key that is not known")
         return key
+
+    def _refresh(self) -> None:
+        """Read the keys again while requests go on with those we have."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._load(), name="jwks")
 
     async def _load(self) -> None:
         """Read the keys again; keeps the old ones when that fails. One reader at a time."""

@@ -1,5 +1,6 @@
 """What an unexpected exception means to the caller: something is away, or it is our fault."""
 
+import grpc
 import structlog
 from aiokafka.errors import KafkaError
 from opentelemetry import trace
@@ -22,6 +23,7 @@ _TRANSIENT_CLASSES = ("08", "53", "57", "58")
 _TRANSIENT = frozenset({"40001", "40P01", "55P03", "25P03", "3D000", "28000"})
 # Text that PostgreSQL cannot store (a NUL, say) is the caller's doing.
 _UNSTORABLE = frozenset({"22021", "22P05"})
+_PEER_AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
 def trace_id() -> str | None:
@@ -32,6 +34,8 @@ def trace_id() -> str | None:
 
 def problem_of(error: Exception, translate: Translate | None = None) -> Problem:
     """The problem to answer `error` with, at either edge; what is our fault is logged here."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
     if problem := translated(error, translate or {}):
         return problem
     if problem := _of_infrastructure(error):
@@ -55,6 +59,8 @@ def _of_infrastructure(error: Exception) -> Problem | None:
         return _of_database(error)
     if isinstance(error, PoolTimeout):
         return Unavailable("All database connections are busy.")
+    if isinstance(error, grpc.RpcError) and getattr(error, "code", str)() in _PEER_AWAY:
+        return Unavailable("Another service that this needs is not available at the moment.")
     if isinstance(error, KafkaError) and error.retriable:
         return Unavailable("The message broker is not available at the moment.")
     # asyncpg raises its own errors while it connects, and the operating system's.

@@ -9,6 +9,8 @@ import signal
 import sys
 
 from fastapi import APIRouter
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from sqlalchemy import text
 from starlette.responses import Response
 from waybill_chassis import process
@@ -29,6 +31,15 @@ class Announced(HttpServer):
     async def start(self) -> None:
         await super().start()
         say(f"port {self.port}")
+
+
+class Printed(SpanProcessor):
+    def on_end(self, span: ReadableSpan) -> None:
+        attributes = span.attributes or {}
+        trace_id = f"{span.context.trace_id:032x}" if span.context else "?"
+        parent = f"{span.parent.span_id:016x}" if span.parent else "none"
+        status = attributes.get("http.response.status_code")
+        say(f"span {span.name} {trace_id} {parent} {status} {span.status.status_code.name}")
 
 
 def say(line: str) -> None:
@@ -55,6 +66,10 @@ def routes(health: Health) -> APIRouter:
         await health.stopping.wait()
         return respond({"ready": (await health.ready()).ready})
 
+    @router.get("/bug/{number}")
+    async def bug(number: int) -> Response:
+        raise RuntimeError("password=hunter2")
+
     @router.get("/endless")
     async def endless() -> Response:
         say("begun")
@@ -65,6 +80,9 @@ def routes(health: Health) -> APIRouter:
 
 
 async def serve(database_url: str, jwks_url: str, port: str, grace: str) -> int:
+    provider = TracerProvider()
+    provider.add_span_processor(Printed())
+    trace.set_tracer_provider(provider)
     health = Health()
     database = Database(database_url, service="intake", clock=SystemClock())
     app = create_app(

@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import APIRouter
-from sqlalchemy import text
+from sqlalchemy import event, text
 from starlette.responses import Response
 from waybill_chassis import problems
 from waybill_chassis.clock import ManualClock
@@ -24,6 +24,7 @@ from waybill_chassis.http import (
     idempotency,
     prune,
     respond,
+    run_once,
 )
 from waybill_chassis.testing.tokens import Mint
 
@@ -220,7 +221,10 @@ async def test_those_who_waited_for_a_request_that_failed_get_their_own_turn(
     await gate.reached.wait()
     waiting = asyncio.create_task(post(clients[1]))
     async with new_database.reading() as connection, asyncio.timeout(20):
-        blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        blocked = text(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
         while True:
             if (await connection.execute(blocked)).scalar_one():
                 break
@@ -268,6 +272,32 @@ async def test_a_request_that_takes_too_long_sends_the_others_away_for_a_moment(
     gate.open.set()
     assert (await first).status_code == 201
     assert (await post(client)).json() == (await first).json()
+
+
+async def test_a_key_that_another_replica_holds_for_too_long_is_a_conflict(
+    new_database: Database, database_url: str, clock: ManualClock
+) -> None:
+    """The database's lock timeout ends the wait, and the key's owner is not disturbed."""
+    hurried = Database(database_url, service="intake", clock=clock)
+
+    @event.listens_for(hurried.engine.sync_engine, "connect")
+    def _(connection: Any, record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("SET lock_timeout = '50ms'")
+        cursor.execute("COMMIT")
+        cursor.close()
+
+    async def at_once(uow: UnitOfWork) -> Response:
+        return respond({"who": "second"})
+
+    async def outer(uow: UnitOfWork) -> Response:
+        with pytest.raises(problems.Conflict, match="still under way"):
+            await run_once(hurried, "scope", "k", b"body", at_once)
+        return respond({"who": "first"})
+
+    assert (await run_once(new_database, "scope", "k", b"body", outer)).body == b'{"who":"first"}'
+    assert (await run_once(hurried, "scope", "k", b"body", at_once)).body == b'{"who":"first"}'
+    await hurried.close()
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "schl\u00fcssel", "a\tb"])

@@ -118,6 +118,21 @@ async def test_a_request_that_never_ends_holds_up_the_stop_no_longer_than_the_gr
             assert (await answer).status_code >= 500
 
 
+async def test_a_request_continues_the_trace_that_it_came_with(start: Start) -> None:
+    """One span named by its route; a 500 gives its trace id; probes leave no span."""
+    running = await start()
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    headers = {"traceparent": f"00-{trace}-{parent}-01"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client:
+        for probe in ("/livez", "/readyz", "/metrics"):
+            await client.get(probe, headers=headers)
+        response = await client.get("/bug/7", headers=headers)
+    assert response.status_code == 500
+    assert response.json()["trace_id"] == trace
+    assert "hunter2" not in response.text
+    assert await running.says("span") == f"GET /bug/{{number}} {trace} {parent} 500 ERROR"
+
+
 async def test_an_idle_connection_does_not_hold_up_the_stop(start: Start) -> None:
     """A gateway keeps connections open between requests."""
     running = await start(grace=600)

@@ -162,6 +162,25 @@ async def test_keys_that_cannot_be_read_again_stay_in_use(mint: Mint, tmp_path: 
     await verifier.ping()
 
 
+async def test_keys_that_grew_old_are_read_again_behind_the_requests_back(
+    mint: Mint, tmp_path: Path
+) -> None:
+    """No request waits for it, and a key that was withdrawn ends to count."""
+    verifier = mint.verifier(max_age=0.0, min_refresh=0.0)
+    await verifier.verify(mint.token("agent"))
+    (tmp_path / "next").mkdir()
+    mint.publish(Mint(tmp_path / "next", kid="next").public())
+
+    async def until_refused() -> None:
+        while True:
+            await verifier.verify(mint.token("agent"))
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(10):
+        with pytest.raises(Unauthenticated, match="not known"):
+            await until_refused()
+
+
 async def test_without_any_key_the_answer_is_unavailable_not_unauthenticated(
     mint: Mint, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 import asyncpg
+import grpc.aio
 import pytest
 from aiokafka.errors import KafkaConnectionError
 from grpc import StatusCode
@@ -85,6 +86,8 @@ def database_error(kind: type[Exception], *, invalidated: bool = False) -> DBAPI
         asyncpg.exceptions.ConnectionDoesNotExistError("gone"),
         PoolTimeout("QueuePool limit reached"),
         KafkaConnectionError("away"),
+        grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata()),
+        ExceptionGroup("parallel calls", [TimeoutError()]),
         ConnectionRefusedError(111, "refused"),
         TimeoutError(),
     ],

@@ -9,9 +9,20 @@ from waybill_chassis.testing.fixtures import (
     clock,
     database_url,
     kafka,
+    mint,
     new_database,
+    new_service_database,
     new_topic,
     postgres_url,
 )
 
-__all__ = ["clock", "database_url", "kafka", "new_database", "new_topic", "postgres_url"]
+__all__ = [
+    "clock",
+    "database_url",
+    "kafka",
+    "mint",
+    "new_database",
+    "new_service_database",
+    "new_topic",
+    "postgres_url",
+]

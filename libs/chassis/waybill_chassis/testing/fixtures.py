@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +14,11 @@ from sqlalchemy.engine import make_url
 
 from waybill_chassis.clock import ManualClock
 from waybill_chassis.database import Database
+from waybill_chassis.migrate import migrate
 from waybill_chassis.schema import create_chassis_tables
 from waybill_chassis.testing import servers
+from waybill_chassis.testing.services import migrations_of
+from waybill_chassis.testing.tokens import Mint
 
 _SERVERS = pytest.StashKey[ExitStack]()
 
@@ -80,6 +84,55 @@ async def new_database(database_url: str, clock: ManualClock) -> AsyncIterator[D
         await connection.run_sync(create_chassis_tables)
     yield database
     await database.close()
+
+
+@pytest.fixture(scope="session")
+async def _templates(postgres_url: str) -> AsyncIterator[dict[str, str]]:
+    """Names of migrated databases by service, made when first asked for."""
+    made: dict[str, str] = {}
+    yield made
+    admin: asyncpg.Connection[Any] = await asyncpg.connect(postgres_url)
+    for name in made.values():
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture
+async def new_service_database(
+    postgres_url: str, _templates: dict[str, str]
+) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+    """Gives the URL of a fresh database with the real migrations of the service named."""
+    admin: asyncpg.Connection[Any] = await asyncpg.connect(postgres_url)
+    clones: list[str] = []
+
+    def url(name: str) -> str:
+        return make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+
+    async def create(service: str) -> str:
+        if service not in _templates:
+            template = f"template_{service}_{uuid4().hex}"
+            await admin.execute(f"CREATE DATABASE {template}")
+            if service == "kb":
+                superuser: asyncpg.Connection[Any] = await asyncpg.connect(url(template))
+                await superuser.execute("CREATE EXTENSION IF NOT EXISTS vector")
+                await superuser.close()
+            await migrate(url(template), migrations_of(service))
+            _templates[service] = template
+        clone = f"test_{uuid4().hex}"
+        await admin.execute(f"CREATE DATABASE {clone} TEMPLATE {_templates[service]}")
+        clones.append(clone)
+        return url(clone)
+
+    yield create
+    for name in clones:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture
+def mint(tmp_path: Path) -> Mint:
+    """Signs tokens with a key of the test's own."""
+    return Mint(tmp_path)
 
 
 @pytest.fixture
