@@ -53,12 +53,14 @@ class Process:
         for number, patience in ((self.stop_signal, timeout), (self.kill_signal, 5.0)):
             try:
                 process.send_signal(number)
-                process.wait(patience)
-                return number != self.stop_signal
             except psutil.NoSuchProcess:
                 return False
-            except psutil.TimeoutExpired:
-                continue
+            deadline = time.monotonic() + patience
+            # Asked here rather than waited for: nobody may be there to collect a dead process.
+            while time.monotonic() < deadline:
+                if self.find() is None:
+                    return number != self.stop_signal
+                time.sleep(0.02)
         raise StackError(f"{self.name} (pid {self.pid}) does not end; end it by hand")
 
     def save(self, folder: Path) -> None:
