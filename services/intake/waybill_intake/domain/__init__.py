@@ -1,0 +1,1 @@
+"""Tickets and their rules: pure, no I/O, no clock of its own."""
