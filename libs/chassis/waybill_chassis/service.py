@@ -106,6 +106,7 @@ def parts(rt: Runtime[S], edges: Edges) -> list[process.Part]:
                 verifier=rt.verifier,
                 health=rt.health,
                 translate=edges.translate,
+                grace=settings.grace_seconds,
                 variable=f"{prefix}_GRPC_PORT",
             )
         )

@@ -196,12 +196,15 @@ class LightSpan:
         )
         self._start = time.time_ns()
 
-    def end(self, error: BaseException | None = None) -> None:
-        """Finish the span; with an `error` it has failed for that reason."""
+    def end(self, error: BaseException | None = None, more: Attributes = _NOTHING) -> None:
+        """Finish the span; with an `error` it has failed for that reason.
+
+        `more` are attributes that are known only now.
+        """
         context, self._context = self._context, None
         if context is None or recorder.processor is None:
             return
-        attributes, status = self._attributes, _OK
+        attributes, status = {**self._attributes, **more} if more else self._attributes, _OK
         if error is not None:
             attributes = {**attributes, "error.type": type(error).__qualname__}
             status = Status(StatusCode.ERROR, str(error))

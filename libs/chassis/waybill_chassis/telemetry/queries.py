@@ -1,0 +1,60 @@
+"""Spans for database statements, below the span of a request.
+
+Without an active span there are none: what works in batches has a span for each message instead,
+and a statement for all of them belongs to no single one.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
+
+from waybill_chassis.telemetry.spans import Attributes, LightSpan, current_trace
+
+_KEY = "waybill_span"
+_MOST_TEXT = 2000
+
+
+def observe_statements() -> None:
+    """From now on, on all engines of this process."""
+    event.listen(Engine, "before_cursor_execute", _before)
+    event.listen(Engine, "after_cursor_execute", _after)
+    event.listen(Engine, "handle_error", _failed)
+
+
+@lru_cache(maxsize=1024)
+def _described(statement: str, database: str) -> tuple[str, Attributes]:
+    words = statement.split(None, 1)
+    operation = words[0].upper() if words else "?"
+    return f"{operation} {database}", {
+        "db.system.name": "postgresql",
+        "db.namespace": database,
+        "db.operation.name": operation,
+        "db.query.text": " ".join(statement.split())[:_MOST_TEXT],
+    }
+
+
+def _before(
+    connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool
+) -> None:
+    if context is None or not trace.get_current_span().is_recording():
+        return
+    name, attributes = _described(statement, connection.engine.url.database or "")
+    setattr(context, _KEY, LightSpan(name, SpanKind.CLIENT, current_trace(), (), attributes))
+
+
+def _after(
+    _connection: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool
+) -> None:
+    found: LightSpan | None = getattr(context, _KEY, None)
+    if found is not None:
+        found.end()
+
+
+def _failed(error: ExceptionContext) -> None:
+    found: LightSpan | None = getattr(error.execution_context, _KEY, None)
+    if found is not None:
+        found.end(error.original_exception)
