@@ -1,5 +1,8 @@
 """What an unexpected exception means to the caller: something is away, or it is our fault."""
 
+import errno
+import socket
+
 import grpc
 import structlog
 from aiokafka.errors import KafkaError
@@ -20,7 +23,9 @@ log = structlog.get_logger(__name__)
 
 # SQLSTATE classes and codes after which the same request may well succeed.
 _TRANSIENT_CLASSES = ("08", "53", "57", "58")
-_TRANSIENT = frozenset({"40001", "40P01", "55P03", "25P03", "3D000", "28000"})
+_TRANSIENT = frozenset({"40001", "40P01", "55P03", "25P03", "3D000", "28000", "28P01"})
+_TOO_SLOW = "57014"
+_NETWORK = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 # Text that PostgreSQL cannot store (a NUL, say) is the caller's doing.
 _UNSTORABLE = frozenset({"22021", "22P05"})
 _PEER_AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
@@ -54,6 +59,18 @@ def problem_of(error: Exception, translate: Translate | None = None) -> Problem:
     return Internal("Something went wrong on our side.")
 
 
+def is_transient(error: Exception) -> bool:
+    """Whether the same work may well succeed later: something is away, or two got in the way.
+
+    A statement that takes too long (57014) is not: it may be the work itself.
+    """
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, DBAPIError) and _sqlstate(error.orig) == _TOO_SLOW:
+        return False
+    return isinstance(translated(error, {}) or _of_infrastructure(error), Unavailable)
+
+
 def _of_infrastructure(error: Exception) -> Problem | None:
     if isinstance(error, DBAPIError):
         return _of_database(error)
@@ -64,7 +81,7 @@ def _of_infrastructure(error: Exception) -> Problem | None:
     if isinstance(error, KafkaError) and error.retriable:
         return Unavailable("The message broker is not available at the moment.")
     # asyncpg raises its own errors while it connects, and the operating system's.
-    if _is_transient(_sqlstate(error)) or isinstance(error, (ConnectionError, TimeoutError)):
+    if _is_transient(_sqlstate(error)) or _is_network(error):
         return Unavailable("Something this needs is not available at the moment.")
     return None
 
@@ -73,10 +90,20 @@ def _of_database(error: DBAPIError) -> Problem | None:
     state = _sqlstate(error.orig)
     if state in _UNSTORABLE:
         return Invalid("The text holds a character that cannot be stored (such as NUL).")
-    # asyncpg's failures on this side of the wire (a closed connection, a timeout) have no state.
+    # asyncpg's failures on this side of the wire (a closed connection, a timeout) have no state,
+    # nor has a parameter of the wrong type, which is nobody's absence.
+    if not state and isinstance(getattr(error.orig, "__cause__", None), (ValueError, TypeError)):
+        return None
     if error.connection_invalidated or not state or _is_transient(state):
         return Unavailable("The database is not available at the moment.")
     return None
+
+
+def _is_network(error: Exception) -> bool:
+    if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)):
+        return True
+    # asyncio gives an OSError without a number when it tried several addresses.
+    return type(error) is OSError and (error.errno is None or error.errno in _NETWORK)
 
 
 def _sqlstate(error: BaseException | None) -> str:
