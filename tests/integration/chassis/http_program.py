@@ -20,6 +20,7 @@ from waybill_chassis.database import Database, UnitOfWork
 from waybill_chassis.health import Health
 from waybill_chassis.http import Caller, HttpServer, RequestModel, RunOnce, create_app, respond
 from waybill_chassis.process import Closing, run
+from waybill_chassis.telemetry import logs
 
 
 class Thing(RequestModel):
@@ -80,6 +81,8 @@ def routes(health: Health) -> APIRouter:
 
 
 async def serve(database_url: str, jwks_url: str, port: str, grace: str) -> int:
+    # The default rendering of a traceback fills the pipe that nobody reads meanwhile.
+    logs.configure("intake", "info")
     provider = TracerProvider()
     provider.add_span_processor(Printed())
     trace.set_tracer_provider(provider)

@@ -220,14 +220,16 @@ async def test_those_who_waited_for_a_request_that_failed_get_their_own_turn(
     failing = asyncio.create_task(post(clients[0], refuse=True))
     await gate.reached.wait()
     waiting = asyncio.create_task(post(clients[1]))
-    async with new_database.reading() as connection, asyncio.timeout(20):
-        blocked = text(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
+    blocked = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(20):
         while True:
-            if (await connection.execute(blocked)).scalar_one():
-                break
+            # A transaction each: within one, the view stays as it was first seen.
+            async with new_database.reading() as connection:
+                if (await connection.execute(blocked)).scalar_one():
+                    break
             await asyncio.sleep(0.02)
     gate.open.set()
     assert (await failing).status_code == 409
