@@ -1,0 +1,84 @@
+"""Which queue, which ticket first, which agent."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from waybill_routing.domain.entities import (
+    Agent,
+    Case,
+    Escalated,
+    News,
+    Queue,
+    RiskSeen,
+    Rule,
+    Ticket,
+    TicketSeen,
+)
+from waybill_routing.domain.words import Presence, Priority
+
+_RANK: Mapping[str, int] = {priority: rank for rank, priority in enumerate(Priority)}
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+
+def matches(rule: Rule, ticket: Ticket) -> bool:
+    """Whether the rule speaks of such a ticket."""
+    return (
+        rule.product in (None, ticket.product)
+        and rule.type in (None, ticket.type)
+        and rule.priority in (None, ticket.priority)
+    )
+
+
+def queue_for(ticket: Ticket, rules: Sequence[Rule], queues: Mapping[str, Queue]) -> Queue:
+    """The queue of the first rule, by position, that matches; the default rule always does."""
+    return queues[next(rule.queue for rule in rules if matches(rule, ticket))]
+
+
+def urgency(case: Case) -> tuple[int, float, datetime, UUID]:
+    """The order in which waiting tickets are served: priority, share of time used up, age."""
+    return (
+        _RANK.get(case.ticket.priority, len(_RANK)),
+        -case.risk_share,
+        case.ticket.opened_at or _LAST,
+        case.id,
+    )
+
+
+def choose(
+    agents: Iterable[Agent], team: str, *, but: UUID | None = None
+) -> tuple[Agent | None, str]:
+    """The available agent of the team with the fewest open tickets, and why, in words.
+
+    Of equals the one who has waited longest for a ticket, then the lowest id. Nobody when none
+    has room; `but` is passed over.
+    """
+    present = [a for a in agents if a.presence is Presence.AVAILABLE and team in a.teams]
+    able = [agent for agent in present if agent.room and agent.id != but]
+    if not able:
+        if not present:
+            return None, f"nobody in {team} is available"
+        if any(agent.room for agent in present):
+            return None, f"given back, and nobody else in {team} has room"
+        return None, f"none of {len(present)} available in {team} has room"
+    best = min(able, key=lambda a: (a.open_tickets, a.last_assigned_at or _NEVER, a.id))
+    return best, (
+        f"least loaded of {len(present)} available in {team} "
+        f"({best.open_tickets} of {best.capacity})"
+    )
+
+
+def heard(case: Case, news: News) -> Case:
+    """What is known of a ticket after `news`; what is older than what is known changes nothing."""
+    match news:
+        case TicketSeen(ticket) if ticket.sequence > case.ticket.sequence:
+            return replace(case, ticket=ticket)
+        case RiskSeen(sequence=sequence) if sequence > case.sla_sequence:
+            return replace(
+                case, risk_share=news.share, due_at=news.due_at, sla_sequence=news.sequence
+            )
+        case Escalated(sequence=sequence) if sequence > case.escalation_sequence:
+            return replace(case, escalation_sequence=sequence)
+    return case

@@ -1,0 +1,250 @@
+"""The desk: the tickets and agents that one transaction holds, and what is decided about them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from waybill_routing.domain.choice import choose, queue_for, urgency
+from waybill_routing.domain.entities import Agent, Assignment, Case, Change, Queue, Rule
+from waybill_routing.domain.errors import AlreadyAssigned, NoRoom, TicketClosed
+from waybill_routing.domain.words import Method, Presence, ReleaseReason, State
+
+
+class Desk:
+    """Holds everything that is locked, decides in memory, and remembers each step it took."""
+
+    def __init__(
+        self,
+        cases: Iterable[Case],
+        agents: Iterable[Agent],
+        *,
+        queues: Mapping[str, Queue],
+        rules: Sequence[Rule],
+        now: datetime,
+    ) -> None:
+        """`rules` by position; `now` is when whatever is decided here happens."""
+        self.cases = {case.id: case for case in cases}
+        self.agents = {agent.id: agent for agent in agents}
+        self.queues = queues
+        self.rules = rules
+        self.changes: list[Change] = []
+        self._now = now
+        self._waiting: dict[UUID, Queue] = {}
+        self._cases_before = dict(self.cases)
+        self._agents_before = dict(self.agents)
+        self._members: dict[str, list[UUID]] = {}
+        for agent in self.agents.values():
+            for team in agent.teams:
+                self._members.setdefault(team, []).append(agent.id)
+
+    def add(self, cases: Iterable[Case]) -> None:
+        """More tickets that wait in a queue."""
+        for case in cases:
+            self.cases[case.id] = self._cases_before[case.id] = case
+            self._waiting[case.id] = self.queues[case.assignment.queue]
+
+    def queue_of(self, case: Case) -> Queue:
+        """The queue it is in or was taken from; for a new ticket the one that the rules name."""
+        if case.assignment.queue in self.queues:
+            return self.queues[case.assignment.queue]
+        return queue_for(case.ticket, self.rules, self.queues)
+
+    def queue_of_team(self, teams: Iterable[str]) -> Queue | None:
+        """The queue of the first team that has one."""
+        for team in teams:
+            if team in self.queues:
+                return self.queues[team]
+            for slug in sorted(self.queues):
+                if self.queues[slug].team == team:
+                    return self.queues[slug]
+        return None
+
+    def settle(self, case: Case, escalated_to: Queue | None = None) -> None:
+        """Take over what is known of a ticket now, and do what follows from it."""
+        self._put(case)
+        state = case.assignment.state
+        if case.ticket.closed:
+            if state in (State.QUEUED, State.ASSIGNED):
+                self.release(case.id, ReleaseReason.CLOSED, "the ticket was closed")
+        elif escalated_to is not None:
+            self.move(
+                case.id, escalated_to, ReleaseReason.ESCALATED, f"escalated to {escalated_to.team}"
+            )
+        elif state in (State.UNPLACED, State.RELEASED) and case.ticket.open:
+            self._waiting[case.id] = self.queue_of(case)
+
+    def take(self, id: UUID, agent_id: UUID, method: Method, why: str) -> None:
+        """An agent takes the ticket if nobody has it. `AlreadyAssigned`, `NoRoom`, `TicketClosed`.
+
+        For the one who has it already nothing changes.
+        """
+        case = self.cases[id]
+        if case.ticket.closed:
+            raise TicketClosed
+        owner = case.assignment.agent_id
+        if owner == agent_id:
+            return
+        if owner is not None:
+            raise AlreadyAssigned(self.agents[owner])
+        self._give(case, agent_id, self.queue_of(case), method, why)
+
+    def hand_to(self, id: UUID, agent_id: UUID, why: str) -> None:
+        """The ticket goes to this agent, whoever has it. `NoRoom`, `TicketClosed`."""
+        case = self.cases[id]
+        if case.ticket.closed:
+            raise TicketClosed
+        if case.assignment.agent_id == agent_id:
+            return
+        teams = self.agents[agent_id].teams
+        queue = self.queue_of(case)
+        if queue.team not in teams:
+            queue = self.queue_of_team(teams) or queue
+        self._give(case, agent_id, queue, Method.BY_HAND, why)
+
+    def move(self, id: UUID, queue: Queue, reason: ReleaseReason, why: str) -> None:
+        """The ticket goes to another queue; an agent who is in that team too keeps it."""
+        case = self.cases[id]
+        if case.assignment.queue == queue.slug and case.assignment.state in (
+            State.QUEUED,
+            State.ASSIGNED,
+        ):
+            return
+        owner = case.assignment.agent_id
+        if owner is not None:
+            agent = self.agents[owner]
+            if queue.team in agent.teams:
+                kept = f"{why}; {agent.name} is in that team too"
+                self._assign(case, agent, queue, case.assignment.method or Method.AUTOMATIC, kept)
+                return
+            self.release(id, reason, why)
+        self._waiting[id] = queue
+
+    def give_back(self, id: UUID, why: str) -> None:
+        """Whoever has the ticket gives it back to its queue, and is not given it again."""
+        case = self.cases[id]
+        self.release(id, ReleaseReason.BY_HAND, why)
+        self._waiting[id] = self.queue_of(case)
+
+    def release(self, id: UUID, reason: ReleaseReason, why: str) -> None:
+        """Nobody has the ticket any more."""
+        case = self.cases[id]
+        was = case.assignment
+        self._step(
+            case,
+            replace(
+                was,
+                state=State.RELEASED,
+                agent_id=None,
+                why=why,
+                method=None,
+                given_back_by=was.agent_id if reason is ReleaseReason.BY_HAND else None,
+            ),
+            reason=reason,
+        )
+
+    def room(self) -> dict[str, tuple[int, UUID | None]]:
+        """Teams whose agents at this desk have room: how much, and who if it is only one."""
+        found: dict[str, tuple[int, UUID | None]] = {}
+        for team, members in self._members.items():
+            free = [
+                agent
+                for id in members
+                if (agent := self.agents[id]).presence is Presence.AVAILABLE and agent.room
+            ]
+            if free:
+                found[team] = sum(a.room for a in free), free[0].id if len(free) == 1 else None
+        return found
+
+    def place_waiting(self) -> None:
+        """Give what waits to whoever has room, most urgent first; the rest waits in its queue."""
+        for case in sorted((self.cases[id] for id in self._waiting), key=urgency):
+            queue = self._waiting[case.id]
+            members = (self.agents[id] for id in self._members.get(queue.team, ()))
+            agent, why = choose(members, queue.team, but=case.assignment.given_back_by)
+            if agent is not None and case.ticket.open:
+                self._assign(case, agent, queue, Method.AUTOMATIC, why)
+            elif (case.assignment.state, case.assignment.queue) != (State.QUEUED, queue.slug):
+                self._enqueue(case, queue, why if case.ticket.open else "the ticket is resolved")
+        self._waiting.clear()
+
+    def changed_cases(self) -> list[Case]:
+        """What is to be written of the tickets."""
+        return [case for id, case in self.cases.items() if case != self._cases_before[id]]
+
+    def versions_before(self) -> dict[UUID, int]:
+        """The versions that the tickets had when they were locked."""
+        return {id: case.assignment.version for id, case in self._cases_before.items()}
+
+    def changed_agents(self) -> list[Agent]:
+        """What is to be written of the agents."""
+        return [agent for id, agent in self.agents.items() if agent != self._agents_before[id]]
+
+    def _give(self, case: Case, agent_id: UUID, queue: Queue, method: Method, why: str) -> None:
+        agent = self.agents[agent_id]
+        if case.ticket.open and not agent.room:
+            raise NoRoom(agent)
+        self._assign(case, agent, queue, method, why)
+
+    def _assign(self, case: Case, agent: Agent, queue: Queue, method: Method, why: str) -> None:
+        self.agents[agent.id] = replace(agent, last_assigned_at=self._now)
+        self._step(
+            case,
+            replace(
+                case.assignment,
+                state=State.ASSIGNED,
+                agent_id=agent.id,
+                team=queue.team,
+                queue=queue.slug,
+                why=why,
+                method=method,
+                given_back_by=None,
+            ),
+        )
+
+    def _enqueue(self, case: Case, queue: Queue, why: str) -> None:
+        self._step(
+            case,
+            replace(
+                case.assignment,
+                state=State.QUEUED,
+                agent_id=None,
+                team=queue.team,
+                queue=queue.slug,
+                why=why,
+                method=None,
+            ),
+        )
+
+    def _step(self, case: Case, to: Assignment, reason: ReleaseReason | None = None) -> None:
+        was = case.assignment
+        after = replace(
+            to,
+            version=was.version + 1,
+            since=self._now,
+            waiting_since=was.waiting_since or case.ticket.opened_at or self._now,
+        )
+        self._put(replace(case, assignment=after))
+        self.changes.append(
+            Change(
+                ticket_id=case.id,
+                assignment=after,
+                agent=None if after.agent_id is None else self.agents[after.agent_id],
+                previous_agent=None if was.agent_id is None else self.agents[was.agent_id],
+                previous_team=was.team,
+                reason=reason,
+            )
+        )
+
+    def _put(self, case: Case) -> None:
+        """Replace a case; its agents' open tickets follow."""
+        before, after = self.cases[case.id].holder, case.holder
+        self.cases[case.id] = case
+        if before != after:
+            self._count(before, -1)
+            self._count(after, +1)
+
+    def _count(self, agent_id: UUID | None, by: int) -> None:
+        if agent_id is not None:
+            agent = self.agents[agent_id]
+            self.agents[agent_id] = replace(agent, open_tickets=agent.open_tickets + by)

@@ -1,0 +1,92 @@
+"""What routing refuses."""
+
+from waybill_chassis.problems import Conflict, Forbidden, NotFound
+
+from waybill_routing.domain.entities import Agent
+
+
+class AlreadyAssigned(Conflict):
+    """Somebody else has the ticket."""
+
+    title = "Already assigned"
+
+    def __init__(self, winner: Agent) -> None:
+        """`winner` has it."""
+        super().__init__(
+            f"{winner.name} has this ticket already.",
+            assignee={"id": str(winner.id), "name": winner.name},
+        )
+
+
+class TicketClosed(Conflict):
+    """A closed ticket is archived."""
+
+    title = "Ticket closed"
+
+    def __init__(self) -> None:
+        """Nothing about it changes any more."""
+        super().__init__("The ticket is closed: nobody can have it any more.")
+
+
+class NoRoom(Conflict):
+    """The agent holds as many open tickets as they can."""
+
+    title = "No room"
+
+    def __init__(self, agent: Agent) -> None:
+        """`agent` is the one who is full."""
+        super().__init__(
+            f"{agent.name} has {agent.open_tickets} open tickets and room for {agent.capacity}: "
+            "resolve or release one first.",
+            open_tickets=agent.open_tickets,
+            capacity=agent.capacity,
+        )
+
+
+class NotAssigned(Conflict):
+    """There is nobody to take the ticket from."""
+
+    title = "Not assigned"
+
+    def __init__(self) -> None:
+        """Nobody has it."""
+        super().__init__("Nobody has this ticket: there is nothing to release.")
+
+
+class Taken(Conflict):
+    """The name is in use."""
+
+    title = "Already there"
+
+
+class NoAgent(Forbidden):
+    """The caller's token is an agent's, and routing has no such agent."""
+
+    title = "Not an agent here"
+
+    def __init__(self, address: str) -> None:
+        """`address` is what the token says."""
+        super().__init__(
+            f"No agent has the address {address}: an admin can add one with POST /v1/agents, or "
+            "get a token whose e-mail is that of an agent."
+        )
+
+
+class NotYours(Forbidden):
+    """Only some may change this."""
+
+
+class UnknownTicket(NotFound):
+    """No such ticket, or none that the caller may see."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is the id or number asked for."""
+        super().__init__(f"There is no ticket {name}.")
+
+
+class UnknownAgent(NotFound):
+    """No such agent."""
+
+    def __init__(self, name: object) -> None:
+        """`name` is the id asked for."""
+        super().__init__(f"There is no agent {name}.")

@@ -1,0 +1,274 @@
+"""Assignments: locked, written and read."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from waybill_chassis.database import UnitOfWork
+
+from waybill_routing.domain import Case, Change
+from waybill_routing.store.rows import CASE, case_of
+
+# New rows and locks in one ordered pass: a batch that inserts some and locks others afterwards
+# could wait for one that does the same the other way round. `WHERE false` locks and writes nothing.
+_MAKE = text(
+    """
+    INSERT INTO assignments AS a (ticket_id)
+    SELECT id FROM unnest(CAST(:ids AS uuid[])) AS i (id) ORDER BY id
+    ON CONFLICT (ticket_id) DO UPDATE SET version = a.version WHERE false
+    """
+)
+
+_HELD = text(f"SELECT {CASE} FROM assignments AS a WHERE a.ticket_id = ANY (CAST(:ids AS uuid[]))")
+
+_LOCK = text(f"SELECT {CASE} FROM assignments AS a WHERE a.ticket_id = :id FOR NO KEY UPDATE")
+
+# One branch a team, so that a full team's queue does not hide that of a team with room. Whoever
+# gave a ticket back is not offered it again, which matters when nobody else has room.
+_LOCK_WAITING = text(
+    f"""
+    SELECT w.* FROM unnest(CAST(:teams AS text[]), CAST(:room AS integer[]), CAST(:only AS uuid[]))
+        AS t (team, room, only_agent)
+    CROSS JOIN LATERAL (
+        SELECT {CASE} FROM assignments AS a
+        WHERE a.state = 'queued' AND a.is_open AND a.team = t.team
+          AND a.ticket_id <> ALL (CAST(:but AS uuid[]))
+          AND (t.only_agent IS NULL OR a.given_back_by IS DISTINCT FROM t.only_agent)
+        ORDER BY a.urgency, a.risk_share DESC, a.opened_at, a.ticket_id
+        LIMIT t.room FOR NO KEY UPDATE SKIP LOCKED
+    ) AS w
+    """
+)
+
+_LOCK_NEXT = text(
+    f"""
+    SELECT {CASE} FROM assignments AS a
+    WHERE a.state = 'queued' AND a.is_open AND a.team = ANY (CAST(:teams AS text[]))
+      AND a.given_back_by IS DISTINCT FROM :agent_id
+      AND (CAST(:products AS text[]) IS NULL OR a.product = ANY (CAST(:products AS text[])))
+    ORDER BY a.urgency, a.risk_share DESC, a.opened_at, a.ticket_id
+    LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+    """
+)
+
+_WAITING_TEAMS = text(
+    """
+    SELECT t.slug FROM teams AS t
+    WHERE EXISTS (SELECT FROM assignments AS a
+                  WHERE a.state = 'queued' AND a.is_open AND a.team = t.slug)
+      AND EXISTS (SELECT FROM agent_teams AS m JOIN agents AS g ON g.id = m.agent_id
+                  WHERE m.team = t.slug AND g.presence = 'available'
+                    AND g.open_tickets < g.capacity)
+    ORDER BY t.slug
+    """
+)
+
+_WRITE = text(
+    """
+    UPDATE assignments AS a SET
+        product = i.product, type = i.type, priority = i.priority, status = i.status,
+        opened_at = i.opened_at, intake_sequence = i.intake_sequence, risk_share = i.risk_share,
+        due_at = i.due_at, sla_sequence = i.sla_sequence,
+        escalation_sequence = i.escalation_sequence, state = i.state, agent_id = i.agent_id,
+        team = i.team, queue = i.queue, version = i.version, since = i.since, why = i.why,
+        method = i.method, waiting_since = i.waiting_since, given_back_by = i.given_back_by
+    FROM unnest(
+        CAST(:ticket_id AS uuid[]), CAST(:product AS text[]), CAST(:type AS text[]),
+        CAST(:priority AS text[]), CAST(:status AS text[]), CAST(:opened_at AS timestamptz[]),
+        CAST(:intake_sequence AS bigint[]), CAST(:risk_share AS double precision[]),
+        CAST(:due_at AS timestamptz[]), CAST(:sla_sequence AS bigint[]),
+        CAST(:escalation_sequence AS bigint[]), CAST(:state AS text[]), CAST(:agent_id AS uuid[]),
+        CAST(:team AS text[]), CAST(:queue AS text[]), CAST(:version AS bigint[]),
+        CAST(:since AS timestamptz[]), CAST(:why AS text[]), CAST(:method AS text[]),
+        CAST(:waiting_since AS timestamptz[]), CAST(:given_back_by AS uuid[]),
+        CAST(:before AS bigint[])
+    ) AS i (ticket_id, product, type, priority, status, opened_at, intake_sequence, risk_share,
+            due_at, sla_sequence, escalation_sequence, state, agent_id, team, queue, version,
+            since, why, method, waiting_since, given_back_by, before)
+    WHERE a.ticket_id = i.ticket_id AND a.version = i.before
+    """
+)
+
+_DECIDE = text(
+    """
+    INSERT INTO decisions (ticket_id, version, state, agent_id, team, queue, method, reason, why,
+                           cause, decided_at)
+    SELECT i.*, CAST(:now AS timestamptz) FROM unnest(
+        CAST(:ticket_id AS uuid[]), CAST(:version AS bigint[]), CAST(:state AS text[]),
+        CAST(:agent_id AS uuid[]), CAST(:team AS text[]), CAST(:queue AS text[]),
+        CAST(:method AS text[]), CAST(:reason AS text[]), CAST(:why AS text[]),
+        CAST(:cause AS text[])) AS i
+    """
+)
+
+_SEQUENCE = """
+    (SELECT s.value FROM event_sequence AS s
+     WHERE s.source = '/waybill/routing' AND s.aggregateid = CAST(a.ticket_id AS text)) AS sequence
+"""
+
+_READ = text(
+    f"""
+    SELECT {CASE}, {_SEQUENCE}, g.name AS agent_name, g.email AS agent_email
+    FROM assignments AS a LEFT JOIN agents AS g ON g.id = a.agent_id WHERE a.ticket_id = :id
+    """
+)
+
+_READ_CHANGED = text(
+    f"""
+    SELECT {CASE}, {_SEQUENCE}, g.name AS agent_name, g.email AS agent_email
+    FROM assignments AS a LEFT JOIN agents AS g ON g.id = a.agent_id
+    WHERE a.version > 0
+      AND (CAST(:since AS timestamptz) IS NULL OR a.since >= CAST(:since AS timestamptz))
+      AND (CAST(:after AS timestamptz) IS NULL
+           OR (a.since, a.ticket_id) > (CAST(:after AS timestamptz), CAST(:after_id AS uuid)))
+      AND (CAST(:ids AS uuid[]) IS NULL OR a.ticket_id = ANY (CAST(:ids AS uuid[])))
+    ORDER BY a.since, a.ticket_id LIMIT :limit
+    """
+)
+
+
+async def lock_or_make(uow: UnitOfWork, ids: Collection[UUID]) -> list[Case]:
+    """Hold these tickets, unplaced ones of which nothing is known included."""
+    wanted = {"ids": sorted(ids)}
+    await uow.execute(_MAKE, wanted)
+    return [case_of(row) for row in await uow.execute(_HELD, wanted)]
+
+
+async def lock(uow: UnitOfWork, id: UUID) -> Case | None:
+    """Hold one ticket."""
+    row = (await uow.execute(_LOCK, {"id": id})).first()
+    return None if row is None else case_of(row)
+
+
+async def lock_waiting(
+    uow: UnitOfWork, room: Mapping[str, tuple[int, UUID | None]], *, but: Collection[UUID]
+) -> list[Case]:
+    """Hold what waits for these teams, most urgent first, as far as their room goes."""
+    rows = await uow.execute(
+        _LOCK_WAITING,
+        {
+            "teams": list(room),
+            "room": [places for places, _ in room.values()],
+            "only": [only for _, only in room.values()],
+            "but": list(but),
+        },
+    )
+    return [case_of(row) for row in rows]
+
+
+async def lock_next(
+    uow: UnitOfWork, agent_id: UUID, teams: Sequence[str], products: Collection[str] | None
+) -> Case | None:
+    """Hold the ticket that this agent is to have next; `products` None means all."""
+    row = (
+        await uow.execute(
+            _LOCK_NEXT,
+            {
+                "agent_id": agent_id,
+                "teams": list(teams),
+                "products": None if products is None else sorted(products),
+            },
+        )
+    ).first()
+    return None if row is None else case_of(row)
+
+
+async def waiting_teams(connection: AsyncConnection) -> list[str]:
+    """Teams for which something waits while somebody has room."""
+    return [row.slug for row in await connection.execute(_WAITING_TEAMS)]
+
+
+async def write(uow: UnitOfWork, cases: Sequence[Case], before: Mapping[UUID, int]) -> None:
+    """Write locked tickets; `before` holds the versions that were read."""
+    if not cases:
+        return
+    assignments = [case.assignment for case in cases]
+    written = await uow.execute(
+        _WRITE,
+        {
+            "ticket_id": [case.id for case in cases],
+            "product": [case.ticket.product for case in cases],
+            "type": [case.ticket.type for case in cases],
+            "priority": [case.ticket.priority for case in cases],
+            "status": [case.ticket.status for case in cases],
+            "opened_at": [case.ticket.opened_at for case in cases],
+            "intake_sequence": [case.ticket.sequence for case in cases],
+            "risk_share": [case.risk_share for case in cases],
+            "due_at": [case.due_at for case in cases],
+            "sla_sequence": [case.sla_sequence for case in cases],
+            "escalation_sequence": [case.escalation_sequence for case in cases],
+            "state": [item.state for item in assignments],
+            "agent_id": [item.agent_id for item in assignments],
+            "team": [item.team for item in assignments],
+            "queue": [item.queue for item in assignments],
+            "version": [item.version for item in assignments],
+            "since": [item.since for item in assignments],
+            "why": [item.why for item in assignments],
+            "method": [item.method for item in assignments],
+            "waiting_since": [item.waiting_since for item in assignments],
+            "given_back_by": [item.given_back_by for item in assignments],
+            "before": [before[case.id] for case in cases],
+        },
+    )
+    if written.rowcount != len(cases):
+        raise RuntimeError("a ticket was written that this transaction did not hold")
+
+
+async def decide(uow: UnitOfWork, changes: Sequence[Change], causes: Sequence[str]) -> None:
+    """Keep why each step was taken; `causes` are the ids of what led to them."""
+    if not changes:
+        return
+    steps = [change.assignment for change in changes]
+    await uow.execute(
+        _DECIDE,
+        {
+            "ticket_id": [change.ticket_id for change in changes],
+            "version": [step.version for step in steps],
+            "state": [step.state for step in steps],
+            "agent_id": [step.agent_id for step in steps],
+            "team": [step.team for step in steps],
+            "queue": [step.queue for step in steps],
+            "method": [step.method for step in steps],
+            "reason": [change.reason for change in changes],
+            "why": [step.why for step in steps],
+            "cause": list(causes),
+            "now": uow.now,
+        },
+    )
+
+
+async def read(connection: AsyncConnection, id: UUID) -> tuple[Case, Any] | None:
+    """A ticket, and its row for `sequence`, `agent_name` and `agent_email`."""
+    row = (await connection.execute(_READ, {"id": id})).first()
+    return None if row is None else (case_of(row), row)
+
+
+async def read_many(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Case]:
+    """Those of these tickets that are known."""
+    rows = await connection.execute(_HELD, {"ids": list(ids)})
+    return {case.id: case for case in map(case_of, rows)}
+
+
+async def read_changed(
+    connection: AsyncConnection,
+    *,
+    since: datetime | None,
+    after: tuple[datetime, UUID] | None,
+    ids: Collection[UUID],
+    limit: int,
+) -> list[tuple[Case, Any]]:
+    """Placed tickets by their last change, oldest first; the rows as with `read`."""
+    rows = await connection.execute(
+        _READ_CHANGED,
+        {
+            "since": since,
+            "after": after and after[0],
+            "after_id": after and after[1],
+            "ids": list(ids) or None,
+            "limit": limit,
+        },
+    )
+    return [(case_of(row), row) for row in rows]

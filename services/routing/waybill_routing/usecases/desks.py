@@ -1,0 +1,49 @@
+"""Setting up a desk, and writing down what was decided at it."""
+
+from collections.abc import Collection, Iterable, Mapping
+from uuid import UUID
+
+from waybill_chassis.database import UnitOfWork
+
+from waybill_routing import events
+from waybill_routing.domain import Case, Desk
+from waybill_routing.events import Origin
+from waybill_routing.store import people, tickets, ways
+
+
+async def desk_for(
+    uow: UnitOfWork,
+    cases: Iterable[Case],
+    *,
+    agents: Collection[UUID] = (),
+    teams: Collection[str] = (),
+) -> Desk:
+    """A desk with locked tickets; agents, and everybody of teams, are locked now."""
+    queues, rules = await ways.ways(uow.connection)
+    locked = await people.lock(uow, agents, teams)
+    return Desk(cases, locked, queues=queues, rules=rules, now=uow.now)
+
+
+async def finish(
+    uow: UnitOfWork, desk: Desk, origin: Origin, origins: Mapping[UUID, Origin] | None = None
+) -> None:
+    """Give what waits to whoever has room, write everything down, tell it.
+
+    What no entry of `origins` explains, such as a ticket that got an agent because another one
+    was closed, is the automation's doing, by the cause of `origin`.
+    """
+    if room := desk.room():
+        desk.add(await tickets.lock_waiting(uow, room, but=desk.cases))
+    desk.place_waiting()
+    others = origin.by_itself()
+    explained = origins or {}
+
+    def of(id: UUID) -> Origin:
+        return explained.get(id, others)
+
+    await tickets.write(uow, desk.changed_cases(), desk.versions_before())
+    await people.write_loads(uow, desk.changed_agents())
+    await tickets.decide(
+        uow, desk.changes, [of(change.ticket_id).cause.id for change in desk.changes]
+    )
+    events.tell(uow, desk.changes, of)

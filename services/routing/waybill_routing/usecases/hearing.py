@@ -1,0 +1,102 @@
+"""What follows from what others tell, and from time that passes."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+from waybill_chassis.causes import automation, timer_cause
+from waybill_chassis.database import UnitOfWork
+from waybill_chassis.ids import new_id
+
+from waybill_routing.domain import (
+    Desk,
+    Escalated,
+    News,
+    Queue,
+    State,
+    Ticket,
+    TicketSeen,
+    heard,
+)
+from waybill_routing.events import Origin
+from waybill_routing.store import people, tickets, ways
+from waybill_routing.usecases.desks import finish
+
+log = structlog.get_logger(__name__)
+
+
+async def hear(uow: UnitOfWork, batch: Sequence[tuple[News, Origin]]) -> None:
+    """Take over a batch of news, and do what follows: place, move, release, serve the queues."""
+    if not batch:
+        return
+    before = {
+        case.id: case
+        for case in await tickets.lock_or_make(uow, {_subject(news) for news, _ in batch})
+    }
+    after = dict(before)
+    escalations: dict[UUID, Escalated] = {}
+    origins: dict[UUID, Origin] = {}
+    for news, origin in batch:
+        id = _subject(news)
+        known = after[id]
+        after[id] = heard(known, news)
+        origins[id] = origin
+        if isinstance(news, Escalated) and after[id] is not known:
+            escalations[id] = news
+    queues, rules = await ways.ways(uow.connection)
+    # Without agents yet: which of them to hold hangs on where the tickets are to go.
+    plan = Desk(before.values(), (), queues=queues, rules=rules, now=uow.now)
+    targets = {id: _target(plan, news) for id, news in escalations.items()}
+    agents: set[UUID] = set()
+    teams: set[str] = set()
+    for id, case in after.items():
+        target = targets.get(id)
+        owner = case.assignment.agent_id
+        if owner is not None and (target or case.ticket.status != before[id].ticket.status):
+            agents.add(owner)
+        if target is not None:
+            teams.add(target.team)
+        elif case.assignment.state in (State.UNPLACED, State.RELEASED) and case.ticket.open:
+            teams.add(plan.queue_of(case).team)
+    desk = Desk(
+        before.values(),
+        await people.lock(uow, agents, teams),
+        queues=queues,
+        rules=rules,
+        now=uow.now,
+    )
+    for id, case in after.items():
+        desk.settle(case, targets.get(id))
+    await finish(uow, desk, batch[-1][1], origins)
+
+
+async def learn(uow: UnitOfWork, ticket: Ticket, origin: Origin) -> None:
+    """Know a ticket that somebody asks for before its opening was heard; place nothing yet."""
+    (case,) = await tickets.lock_or_make(uow, [ticket.id])
+    if case.assignment.state is State.UNPLACED:
+        known = heard(case, TicketSeen(ticket))
+        await tickets.write(uow, [known], {case.id: case.assignment.version})
+    else:
+        await hear(uow, [(TicketSeen(ticket), origin)])
+
+
+async def drain(uow: UnitOfWork) -> int:
+    """Give what waits to whoever has room; how many found somebody."""
+    teams = await tickets.waiting_teams(uow.connection)
+    if not teams:
+        return 0
+    queues, rules = await ways.ways(uow.connection)
+    desk = Desk((), await people.lock(uow, teams=teams), queues=queues, rules=rules, now=uow.now)
+    await finish(uow, desk, Origin(automation("routing"), timer_cause("sweep", new_id())))
+    return len(desk.changes)
+
+
+def _target(desk: Desk, news: Escalated) -> Queue | None:
+    queue = desk.queue_of_team(news.teams)
+    if queue is None:
+        log.warning("escalated_to_nobody", ticket_id=str(news.ticket_id), teams=news.teams)
+    return queue
+
+
+def _subject(news: News) -> UUID:
+    return news.ticket.id if isinstance(news, TicketSeen) else news.ticket_id
