@@ -13,7 +13,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from fastapi import APIRouter
 from google.protobuf.message import Message
 
-from waybill_chassis import asyncapi, process
+from waybill_chassis import asyncapi, inbox, process
 from waybill_chassis.auth import TokenVerifier
 from waybill_chassis.clock import Clock, SystemClock
 from waybill_chassis.consumer import Consumer
@@ -93,7 +93,7 @@ def parts(rt: Runtime[S], edges: Edges) -> list[process.Part]:
     found: list[process.Part] = [
         process.Closing("database", rt.database.close),
         rt.peers,
-        process.Periodic("prune", _PRUNE_SECONDS, lambda: idempotency.prune(rt.database)),
+        process.Periodic("prune", _PRUNE_SECONDS, lambda: prune(rt.database)),
     ]
     if "relay" in roles:
         found.append(Relay(rt.database, bootstrap_servers=settings.kafka_bootstrap_servers))
@@ -135,6 +135,12 @@ def parts(rt: Runtime[S], edges: Edges) -> list[process.Part]:
         )
     )
     return found
+
+
+async def prune(database: Database) -> None:
+    """Forget what nobody can ask for any more."""
+    await idempotency.prune(database)
+    await inbox.prune(database)
 
 
 def events_document(service: str, edges: Edges) -> dict[str, Any]:
