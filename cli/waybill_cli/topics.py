@@ -92,7 +92,7 @@ async def ensure(bootstrap_servers: str, topics: Sequence[Topic]) -> list[str]:
     try:
         await client.start()
         brokers = len((await client.describe_cluster())["brokers"])
-        present = await _partitions(client, topics)
+        present = await _partitions(client, [topic.name for topic in topics])
         for topic in topics:
             if present.get(topic.name, topic.partitions) != topic.partitions:
                 raise StackError(
@@ -103,6 +103,21 @@ async def ensure(bootstrap_servers: str, topics: Sequence[Topic]) -> list[str]:
         made = await _create(client, missing, brokers)
         await _configure(client, [t for t in topics if t.name in present], brokers)
         return made
+    except KafkaError as error:
+        raise StackError(f"topics on {bootstrap_servers}: {error}") from error
+    finally:
+        await client.close()
+
+
+async def partitions(bootstrap_servers: str, names: Sequence[str]) -> dict[str, int]:
+    """How many partitions each of these topics has; those that do not exist are left out.
+
+    Raises StackError when the broker is away.
+    """
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=15_000)
+    try:
+        await client.start()
+        return await _partitions(client, names)
     except KafkaError as error:
         raise StackError(f"topics on {bootstrap_servers}: {error}") from error
     finally:
@@ -124,8 +139,8 @@ def _named(topic: Topic, **words: str) -> Topic:
     )
 
 
-async def _partitions(client: Any, topics: Sequence[Topic]) -> dict[str, int]:
-    existing = set(await client.list_topics()) & {topic.name for topic in topics}
+async def _partitions(client: Any, names: Sequence[str]) -> dict[str, int]:
+    existing = set(await client.list_topics()) & set(names)
     if not existing:
         return {}
     return {

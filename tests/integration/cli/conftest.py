@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +93,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack({**clean_environment(folder), "PYTHONPATH": str(packages)}, folder)
     yield stack
     assert stack.run("down").code == 0
+
+
+@pytest.fixture
+def waybill(tmp_path: Path) -> Callable[..., Said]:
+    """The command with a data folder of its own and no stack."""
+
+    def run(*arguments: str, **env: str) -> Said:
+        return Stack({**clean_environment(tmp_path), **env}, tmp_path).run(*arguments)
+
+    return run
 
 
 def _free_block(size: int) -> int:
