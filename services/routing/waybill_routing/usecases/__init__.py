@@ -1,7 +1,7 @@
 """What routing does. None of these commits: the edge does."""
 
 from waybill_routing.usecases.asking import change, claim, give_back, hand_over, next_ticket
-from waybill_routing.usecases.hearing import drain, hear, learn
+from waybill_routing.usecases.hearing import correct, drain, hear, learn
 from waybill_routing.usecases.staffing import (
     add_agent,
     add_rule,
@@ -18,6 +18,7 @@ __all__ = [
     "change",
     "change_agent",
     "claim",
+    "correct",
     "drain",
     "give_back",
     "hand_over",

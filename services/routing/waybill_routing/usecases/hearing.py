@@ -1,6 +1,7 @@
 """What follows from what others tell, and from time that passes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -78,6 +79,20 @@ async def learn(uow: UnitOfWork, ticket: Ticket, origin: Origin) -> None:
         await tickets.write(uow, [known], {case.id: case.assignment.version})
     else:
         await hear(uow, [(TicketSeen(ticket), origin)])
+
+
+async def correct(uow: UnitOfWork, owned: Sequence[Ticket], origin: Origin) -> None:
+    """Take intake's word for these tickets, unless something newer has been heard meanwhile."""
+    words = {ticket.id: ticket for ticket in owned}
+    cases = await tickets.lock_or_make(uow, words)
+    # What we hold is wrong although we heard of it: let the same number be news once more.
+    doubted = [
+        replace(case, ticket=replace(case.ticket, sequence=case.ticket.sequence - 1))
+        for case in cases
+        if case.ticket.sequence == words[case.id].sequence
+    ]
+    await tickets.write(uow, doubted, {case.id: case.assignment.version for case in doubted})
+    await hear(uow, [(TicketSeen(ticket), origin) for ticket in owned])
 
 
 async def drain(uow: UnitOfWork) -> int:

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from waybill_chassis.auth import Principal
 from waybill_chassis.database import UnitOfWork
-from waybill_chassis.ids import new_id
 from waybill_chassis.problems import check_version, invalid_field
 
 from waybill_routing import events
@@ -104,7 +103,6 @@ async def add_rule(uow: UnitOfWork, rule: Rule) -> Rule:
     queues, _ = await ways.ways(uow.connection)
     if rule.queue not in queues:
         raise invalid_field("queue", f"must be one of {', '.join(queues)}")
-    rule = replace(rule, id=new_id())
     await ways.insert_rule(uow, rule)
     return rule
 
