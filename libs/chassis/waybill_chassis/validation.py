@@ -52,7 +52,8 @@ Duration = Annotated[timedelta, BeforeValidator(_iso8601, json_schema_input_type
 def _tighten(schema: Any) -> None:
     """Make numbers and booleans strict, so that "5" is no number and 1 is not true."""
     if isinstance(schema, dict):
-        if schema.get("type") in _STRICT:
+        # Among the fields of a model, "type" is the schema of a field that bears this name.
+        if isinstance(kind := schema.get("type"), str) and kind in _STRICT:
             schema.setdefault("strict", True)
         for name, part in schema.items():
             if name not in ("metadata", "default", "serialization"):
