@@ -30,34 +30,40 @@ _CREATE = text(
 # Time is the database's, so that replicas whose clocks disagree still agree on who owns what.
 _ANNOUNCE = text(
     """
-    INSERT INTO lease_member (kind, owner, expires_at)
-    VALUES (:kind, :owner, clock_timestamp() + make_interval(secs => :seconds))
-    ON CONFLICT (kind, owner) DO UPDATE SET expires_at = excluded.expires_at
+    WITH gone AS (
+        DELETE FROM lease_member
+        WHERE kind = :kind AND owner <> :owner AND expires_at < clock_timestamp()
+    ), here AS (
+        INSERT INTO lease_member (kind, owner, expires_at)
+        VALUES (:kind, :owner, clock_timestamp() + make_interval(secs => :seconds))
+        ON CONFLICT (kind, owner) DO UPDATE SET expires_at = excluded.expires_at
+    )
+    SELECT 1 + count(*) FROM lease_member
+    WHERE kind = :kind AND owner <> :owner AND expires_at >= clock_timestamp()
     """
-)
-
-_FORGET = text("DELETE FROM lease_member WHERE kind = :kind AND expires_at < clock_timestamp()")
-
-_COUNT = text(
-    "SELECT count(*) FROM lease_member WHERE kind = :kind AND expires_at >= clock_timestamp()"
 )
 
 _RENEW = text(
     """
-    UPDATE lease SET expires_at = clock_timestamp() + make_interval(secs => :seconds)
-    WHERE (kind, shard) IN (
-        SELECT kind, shard FROM lease
-        WHERE kind = :kind AND owner = :owner ORDER BY shard LIMIT :most FOR UPDATE)
-    RETURNING shard, epoch
+    WITH mine AS MATERIALIZED (
+        SELECT shard, row_number() OVER (ORDER BY shard) <= :most AS kept FROM (
+            SELECT shard FROM lease WHERE kind = :kind AND owner = :owner
+            ORDER BY shard FOR UPDATE) AS held
+    ), given_back AS (
+        UPDATE lease SET owner = NULL, expires_at = NULL FROM mine
+        WHERE lease.kind = :kind AND lease.shard = mine.shard AND NOT mine.kept
+    )
+    UPDATE lease SET expires_at = clock_timestamp() + make_interval(secs => :seconds) FROM mine
+    WHERE lease.kind = :kind AND lease.shard = mine.shard AND mine.kept
+    RETURNING lease.shard, lease.epoch
     """
 )
 
 _GIVE_BACK = text(
-    """
-    UPDATE lease SET owner = NULL, expires_at = NULL
-    WHERE kind = :kind AND owner = :owner AND shard <> ALL (CAST(:keep AS smallint[]))
-    """
+    "UPDATE lease SET owner = NULL, expires_at = NULL WHERE kind = :kind AND owner = :owner"
 )
+
+_LEAVE = text("DELETE FROM lease_member WHERE kind = :kind AND owner = :owner")
 
 _TAKE = text(
     """
@@ -107,16 +113,12 @@ class Leases:
         # Counted from before the request: the answer may take its time.
         until = time.monotonic() + LEASE_SECONDS
         timed = self._names | {"seconds": LEASE_SECONDS}
-        kind = {"kind": self._names["kind"]}
         async with self._database.unit_of_work() as uow:
-            await uow.execute(_ANNOUNCE, timed)
-            await uow.execute(_FORGET, kind)
-            members = (await uow.execute(_COUNT, kind)).scalar_one()
-            share = -(-self._shards // max(members, 1))
+            members = (await uow.execute(_ANNOUNCE, timed)).scalar_one()
+            share = -(-self._shards // members)
             kept = {
                 row.shard: row.epoch for row in await uow.execute(_RENEW, timed | {"most": share})
             }
-            await uow.execute(_GIVE_BACK, self._names | {"keep": list(kept)})
             if len(kept) < share:
                 taken = await uow.execute(_TAKE, timed | {"most": share - len(kept)})
                 kept |= {row.shard: row.epoch for row in taken}
@@ -127,7 +129,5 @@ class Leases:
         """Give everything back, so that others need not wait for it to expire."""
         self.held = NOTHING
         async with self._database.unit_of_work() as uow:
-            await uow.execute(_GIVE_BACK, self._names | {"keep": []})
-            await uow.execute(
-                text("DELETE FROM lease_member WHERE kind = :kind AND owner = :owner"), self._names
-            )
+            await uow.execute(_GIVE_BACK, self._names)
+            await uow.execute(_LEAVE, self._names)

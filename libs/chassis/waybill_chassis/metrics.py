@@ -87,6 +87,9 @@ relay_backlog = gauge("waybill_relay_backlog_rows", "Outbox rows that are not pu
 relay_oldest = gauge(
     "waybill_relay_oldest_seconds", "Age of the oldest event that is not published yet.", unit="s"
 )
+relay_parked = gauge(
+    "waybill_relay_parked_rows", "Outbox rows that the broker refused for good. Worth an alarm."
+)
 relay_shards = gauge("waybill_relay_shards", "Shards that this process owns.")
 
 # The consumer. Labels: topic; handled and skipped also type.

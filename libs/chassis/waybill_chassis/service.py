@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
+import asyncpg
+import structlog
 from fastapi import APIRouter
 from google.protobuf.message import Message
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from waybill_chassis import asyncapi, inbox, process
 from waybill_chassis.auth import TokenVerifier
@@ -25,11 +29,17 @@ from waybill_chassis.problems import Translate
 from waybill_chassis.relay import Relay
 from waybill_chassis.rpc import GrpcServer, Peers, Servicer
 from waybill_chassis.settings import SERVICES, ServiceSettings, load
+from waybill_chassis.telemetry.logs import configure as setup_logs
 from waybill_chassis.telemetry.setup import setup
 
 S = TypeVar("S", bound=ServiceSettings)
 
 _PRUNE_SECONDS = 300.0
+
+TAKES_IN = frozenset({"http", "rpc"})
+"""Roles that work while the broker is away: what they accept waits in the outbox."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,9 @@ def parts(rt: Runtime[S], edges: Edges) -> list[process.Part]:
         process.Periodic("prune", _PRUNE_SECONDS, lambda: prune(rt.database)),
     ]
     if "relay" in roles:
-        found.append(Relay(rt.database, bootstrap_servers=settings.kafka_bootstrap_servers))
+        relay = Relay(rt.database, bootstrap_servers=settings.kafka_bootstrap_servers)
+        rt.health.add(relay.name, relay.ping, critical=not roles & TAKES_IN)
+        found.append(relay)
     if "rpc" in roles and edges.servicers:
         found.append(
             GrpcServer(
@@ -153,21 +165,34 @@ def events_document(service: str, edges: Edges) -> dict[str, Any]:
 
 
 def add_checks(rt: Runtime[S], edges: Edges) -> None:
-    """Readiness: the database always counts; the broker only where no tickets are taken in."""
+    """Readiness: the database always counts; the broker only where nothing is taken in."""
     roles = rt.settings.roles
     rt.health.add("database", rt.database.ping)
-    if roles & {"http", "rpc"}:
+    if roles & TAKES_IN:
         rt.health.add("keys", rt.verifier.ping)
     if "consumer" in roles:
         for consumer in edges.consumers:
-            rt.health.add(consumer.name, consumer.ping, critical="http" not in roles)
+            rt.health.add(consumer.name, consumer.ping, critical=not roles & TAKES_IN)
 
 
 async def serve(settings: S, build: Build[S]) -> int:
     """Run the process until it is told to stop; the exit code."""
     service = type(settings).service
     telemetry = setup(service, data_dir=settings.data_dir, log_level=settings.log_level)
-    rt = runtime(settings)
+    try:
+        rt = runtime(settings)
+    except (ValueError, ArgumentError) as error:
+        sys.stderr.write(f"waybill-{service}: {error}\n")
+        return 2
+    log.info(
+        "starting",
+        roles=sorted(settings.roles),
+        http=f"{settings.http_host}:{settings.http_port}",
+        grpc=f"{settings.grpc_host}:{settings.grpc_port}",
+        database=rt.database.engine.url.render_as_string(),
+        kafka=settings.kafka_bootstrap_servers,
+        data_dir=str(settings.data_dir),
+    )
     edges = build(rt)
     add_checks(rt, edges)
     return await process.run(
@@ -177,6 +202,7 @@ async def serve(settings: S, build: Build[S]) -> int:
 
 async def prepare(settings: ServiceSettings, migrations: Path, seed: Seed | None) -> None:
     """Migrate the database and, where asked for, put the demonstration into it."""
+    setup_logs(type(settings).service, settings.log_level)
     await migrate(settings.database_url, migrations)
     if settings.demo and seed is not None:
         rt = runtime(settings)
@@ -199,8 +225,14 @@ def main(
         case []:
             process.main(lambda: serve(settings, build))
         case ["migrate"]:
-            asyncio.run(prepare(settings, migrations, seed))
+            try:
+                asyncio.run(prepare(settings, migrations, seed))
+            except (OSError, SQLAlchemyError, asyncpg.PostgresError) as error:
+                where = make_url(settings.database_url).render_as_string()
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                sys.stderr.write(f"cannot migrate {where}: {reason}\n")
+                raise SystemExit(1) from None
             raise SystemExit(0)
         case _:
-            print(f"usage: python -m waybill_{settings_type.service} [migrate]", file=sys.stderr)
+            sys.stderr.write(f"usage: python -m waybill_{settings_type.service} [migrate]\n")
             raise SystemExit(2)

@@ -9,9 +9,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
+import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import NewTopic as NewKafkaTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from google.protobuf.wrappers_pb2 import StringValue
 from sqlalchemy import text
+from waybill_chassis import relay as relay_module
 from waybill_chassis.database import Database
 from waybill_chassis.relay import Relay
 
@@ -87,14 +92,25 @@ def out_of_order(records: list[Record]) -> list[str]:
     return wrong
 
 
-async def left(database: Database) -> int:
+async def rows_in(database: Database, condition: str = "true") -> int:
     async with database.reading() as connection:
-        return int((await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one())
+        found = await connection.execute(text(f"SELECT count(*) FROM outbox WHERE {condition}"))
+        return int(found.scalar_one())
+
+
+async def set_limit(kafka: str, topic: str, limit: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        changed = {"max.message.bytes": str(limit)}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, changed)])
+    finally:
+        await admin.close()
 
 
 async def emptied(database: Database) -> None:
     async with asyncio.timeout(30):
-        while await left(database):
+        while await rows_in(database):
             await asyncio.sleep(0.05)
 
 
@@ -223,3 +239,54 @@ async def test_the_naive_cursor_loses_events_where_the_relay_does_not(
     await relay.start()
     assert out_of_order(await read(kafka, topic, 8 * 20)) == []
     await relay.stop()
+
+
+async def test_a_row_that_the_broker_never_takes_is_parked_and_blocks_nobody(
+    new_database: Database, kafka: str, new_topic: NewTopic
+) -> None:
+    """Too large for its topic: it stays, with its bytes, and goes out once it is put back."""
+    topic, small = await new_topic(), await new_topic()
+    await set_limit(kafka, topic, 2000)
+    await emit(new_database, topic, "large", ["one", "x" * 5000, "three"])
+    await emit(new_database, small, "other", ["beside"])
+    relay = Relay(new_database, bootstrap_servers=kafka)
+    await relay.start()
+    try:
+        assert [header(record, "ce_sequence") for record in await read(kafka, small, 1)] == ["1"]
+        seen = await read(kafka, topic, 2)
+        assert {header(record, "ce_sequence") for record in seen} == {"1", "3"}
+        async with asyncio.timeout(30):
+            while await rows_in(new_database, "shard >= 0"):
+                await asyncio.sleep(0.05)
+        assert await rows_in(new_database, "shard < 0 AND length(payload) > 5000") == 1
+
+        await set_limit(kafka, topic, 100_000)
+        async with new_database.unit_of_work() as uow:
+            await uow.execute(text("UPDATE outbox SET shard = -1 - shard WHERE shard < 0"))
+        assert len(await read(kafka, topic, 3)) >= 3
+        await emptied(new_database)
+    finally:
+        await relay.stop()
+
+
+async def test_a_topic_that_does_not_exist_holds_up_its_own_events_only(
+    new_database: Database, kafka: str, new_topic: NewTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait until somebody creates it, and go out then."""
+    monkeypatch.setattr(relay_module, "HOLD_SECONDS", 0.2)
+    missing, present = f"test.{uuid4().hex}", await new_topic()
+    await emit(new_database, missing, "early", ["one", "two"])
+    await emit(new_database, present, "other", ["beside"])
+    relay = Relay(new_database, bootstrap_servers=kafka)
+    await relay.start()
+    try:
+        assert len(await read(kafka, present, 1)) == 1
+        assert await rows_in(new_database, f"topic = '{missing}'") == 2
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        await admin.start()
+        await admin.create_topics([NewKafkaTopic(missing, 1, 1)])
+        await admin.close()
+        assert out_of_order(await read(kafka, missing, 2)) == []
+        await emptied(new_database)
+    finally:
+        await relay.stop()
