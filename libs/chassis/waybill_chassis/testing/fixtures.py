@@ -1,7 +1,8 @@
 """The fixtures: servers for the session, databases and topics for each test."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -87,12 +88,17 @@ async def new_database(database_url: str, clock: ManualClock) -> AsyncIterator[D
 
 
 @pytest.fixture(scope="session")
-async def _templates(postgres_url: str) -> AsyncIterator[dict[str, str]]:
+def _templates(postgres_url: str) -> Iterator[dict[str, str]]:
     """Names of migrated databases by service, made when first asked for."""
     made: dict[str, str] = {}
     yield made
+    # Each test has a loop of its own, so what lives for the session has none.
+    asyncio.run(_drop(postgres_url, made.values()))
+
+
+async def _drop(postgres_url: str, names: Iterable[str]) -> None:
     admin: asyncpg.Connection[Any] = await asyncpg.connect(postgres_url)
-    for name in made.values():
+    for name in names:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
 
