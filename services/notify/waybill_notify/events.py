@@ -1,0 +1,164 @@
+"""Protobuf <-> domain: what others tell, and what notify tells of its deliveries."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
+from waybill.common.v1.actor_pb2 import CAUSE_KIND_EVENT, Actor, Cause
+from waybill.common.v1.ticket_enums_pb2 import FOLLOW_UP_KIND_REMINDER_2
+from waybill.intake.v1.events_pb2 import (
+    AttachmentAdded,
+    MessagePosted,
+    ReminderPosted,
+    TicketEdited,
+    TicketLinked,
+    TicketMerged,
+    TicketOpened,
+    TicketRated,
+    TicketStatusChanged,
+)
+from waybill.intake.v1.ticket_pb2 import MESSAGE_KIND_REPLY, Ticket
+from waybill.notify.v1 import delivery_pb2
+from waybill.notify.v1.events_pb2 import NotificationDelivered, NotificationFailed
+from waybill_chassis.causes import automation
+from waybill_chassis.events import Event, InvalidEvent
+from waybill_chassis.ids import parse_id
+
+from waybill_notify import words
+from waybill_notify.domain import Delivery, Happening, Person, State, What
+
+TICKET_EVENTS = {
+    TicketOpened: What.OPENED,
+    TicketEdited: What.EDITED,
+    TicketStatusChanged: What.STATUS_CHANGED,
+    MessagePosted: What.MESSAGE_POSTED,
+    ReminderPosted: What.REMINDER_POSTED,
+    AttachmentAdded: What.ATTACHMENT_ADDED,
+    TicketMerged: What.MERGED,
+    TicketLinked: What.LINKED,
+    TicketRated: What.RATED,
+}
+"""Intake's events that carry a ticket, and what they mean in the feed."""
+
+
+def ticket_id(event: Event[Any], text: str) -> UUID:
+    """The id of the ticket that an event is about; `InvalidEvent` if it names none."""
+    found = parse_id(text)
+    if found is None:
+        raise InvalidEvent(f"{event.type} {event.id} names no ticket: {text!r} is no UUID")
+    return found
+
+
+def is_internal(message: Any) -> bool:
+    """Whether an event of intake must reach neither the submitter nor a feed."""
+    if isinstance(message, MessagePosted):
+        # A kind that is not known yet is not known to be public either.
+        return message.message.kind != MESSAGE_KIND_REPLY
+    return isinstance(message, AttachmentAdded) and message.internal
+
+
+def person(actor: Actor) -> Person:
+    """Who did something."""
+    return Person(words.ACTOR.get(actor.kind, ""), actor.id, actor.name, actor.email)
+
+
+def happening(message: Any) -> Happening:
+    """An event of intake that carries a ticket, as the domain sees it."""
+    ticket: Ticket = message.ticket
+    submitter = (
+        Person("submitter", ticket.submitter.id, ticket.submitter.name, ticket.submitter.email)
+        if ticket.HasField("submitter")
+        else None
+    )
+    extra: dict[str, Any] = {}
+    if isinstance(message, MessagePosted):
+        extra["body"] = message.message.body
+    elif isinstance(message, TicketStatusChanged):
+        extra = {
+            "comment": message.comment,
+            "status": words.STATUS.get(message.to, ""),
+            "close_reason": words.CLOSE_REASON.get(message.reason, ""),
+        }
+    elif isinstance(message, ReminderPosted):
+        extra["reminder"] = 2 if message.kind == FOLLOW_UP_KIND_REMINDER_2 else 1
+    return Happening(
+        what=TICKET_EVENTS[type(message)],
+        actor=person(message.actor),
+        submitter=submitter,
+        number=ticket.number,
+        product=ticket.product,
+        title=ticket.title,
+        description=ticket.description,
+        language=ticket.language,
+        **extra,
+    )
+
+
+def parse_ticket(data: bytes) -> Ticket:
+    """A ticket from a picture; one that cannot be read is as good as none."""
+    try:
+        return Ticket.FromString(data)
+    except DecodeError:
+        return Ticket()
+
+
+def without_person(data: bytes) -> bytes:
+    """A ticket without its submitter's name, address and words; a stub stays one."""
+    if not data:
+        return data
+    ticket = parse_ticket(data)
+    if ticket.HasField("submitter"):
+        ticket.submitter.email = ticket.submitter.name = ""
+    if ticket.HasField("rating"):
+        ticket.rating.comment = ""
+    ticket.title = ticket.description = ""
+    ticket.ClearField("custom_fields")
+    ticket.ClearField("order_refs")
+    return ticket.SerializeToString()
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """A moment as the contracts have it."""
+    if moment is None:
+        return None
+    found = Timestamp()
+    found.FromDatetime(moment.astimezone(UTC))
+    return found
+
+
+def to_delivery(delivery: Delivery) -> delivery_pb2.Delivery:
+    """A delivery as other services see it."""
+    return delivery_pb2.Delivery(
+        id=str(delivery.id),
+        ticket_id=str(delivery.ticket_id),
+        event_id=delivery.event_id,
+        template=delivery.template,
+        channel=delivery_pb2.DELIVERY_CHANNEL_EMAIL,
+        recipient=delivery.recipient,
+        state=words.STATE_NUMBERS[delivery.state],  # type: ignore[arg-type] # its numbers are the enum's
+        attempts=delivery.attempts,
+        message_id=delivery.message_id,
+        created_at=timestamp(delivery.created_at),
+        next_attempt_at=timestamp(delivery.next_attempt_at),
+        delivered_at=timestamp(delivery.delivered_at),
+        last_error=delivery.last_error,
+        updated_at=timestamp(delivery.updated_at),
+    )
+
+
+def outcome_event(delivery: Delivery) -> NotificationDelivered | NotificationFailed:
+    """What is told of a delivery that has ended."""
+    actor = automation("notify")
+    cause = Cause(
+        kind=CAUSE_KIND_EVENT,
+        id=delivery.event_id,
+        type=delivery.event_type,
+        source=delivery.event_source,
+    )
+    if delivery.state is State.DELIVERED:
+        return NotificationDelivered(actor=actor, cause=cause, delivery=to_delivery(delivery))
+    return NotificationFailed(
+        actor=actor, cause=cause, delivery=to_delivery(delivery), reason=delivery.last_error
+    )

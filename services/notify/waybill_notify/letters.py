@@ -1,0 +1,125 @@
+"""Writes the mails: Jinja2 templates in a sandbox, then MIME."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+from pathlib import Path
+from typing import Any
+
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from waybill_notify.domain import UNASKED, Delivery, Template
+from waybill_notify.store import Rendered
+
+TEMPLATES = Path(__file__).parent / "templates"
+_MOST_SUBJECT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An article that may answer the question, fit for a mail."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The addresses at which the submitter can act; None where there is none."""
+
+    confirm: str | None = None
+    reopen: str | None = None
+    rate: str | None = None
+    unsubscribe: str | None = None
+
+
+NO_LINKS = Links()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A template as it is written."""
+
+    name: str
+    subject: str
+    text: str
+    html: str
+
+
+class Letters:
+    """Renders the templates that come with the package."""
+
+    def __init__(self) -> None:
+        """Nothing in a template can reach beyond the facts that it is given."""
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=lambda name: name is not None and name.endswith(".html"),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+
+    def render(
+        self, delivery: Delivery, *, links: Links = NO_LINKS, answer: Answer | None = None
+    ) -> Rendered:
+        """Write a mail for the first time."""
+        values: dict[str, Any] = dict(delivery.facts) | {"links": links, "answer": answer}
+        return Rendered(
+            subject=one_line(self._render(delivery.template, "subject.txt", values)),
+            text=self._render(delivery.template, "txt", values).strip() + "\n",
+            html=self._render(delivery.template, "html", values),
+            unsubscribe_url=links.unsubscribe,
+        )
+
+    def _render(self, template: str, part: str, values: Mapping[str, Any]) -> str:
+        return self._environment.get_template(f"{Template(template)}.{part}").render(values)
+
+
+def sources() -> list[Source]:
+    """All templates as they are written."""
+
+    def read(template: Template, part: str) -> str:
+        return (TEMPLATES / f"{template}.{part}").read_text()
+
+    return [
+        Source(
+            name=str(template),
+            subject=read(template, "subject.txt").strip(),
+            text=read(template, "txt"),
+            html=read(template, "html"),
+        )
+        for template in Template
+    ]
+
+
+def one_line(text: str) -> str:
+    """Text that is safe in a header: no line breaks, nothing invisible, not endless."""
+    plain = "".join(char if char.isprintable() else " " for char in text)
+    return re.sub(r"\s+", " ", plain).strip()[:_MOST_SUBJECT]
+
+
+def message(delivery: Delivery, rendered: Rendered, *, mail_from: str) -> EmailMessage:
+    """The mail itself, byte for byte the same however often it is made."""
+    name, sender = parseaddr(mail_from)
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = Address(display_name=one_line(name), addr_spec=sender)
+    mail["To"] = delivery.recipient
+    mail["Subject"] = one_line(rendered.subject)
+    mail["Date"] = format_datetime(delivery.created_at)
+    mail["Message-ID"] = delivery.message_id
+    # Nobody ever sent this id: it only ties the mails of one ticket into a thread.
+    mail["References"] = f"<ticket.{delivery.ticket_id}@{sender.rpartition('@')[2]}>"
+    if delivery.template in UNASKED:
+        mail["Auto-Submitted"] = "auto-generated"
+    if rendered.unsubscribe_url:
+        mail["List-Unsubscribe"] = f"<{rendered.unsubscribe_url}>"
+    mail.set_content(rendered.text)
+    mail.add_alternative(rendered.html, subtype="html")
+    mail.set_boundary(f"=_{delivery.id.hex}")
+    return mail

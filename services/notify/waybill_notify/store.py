@@ -1,0 +1,452 @@
+"""The tables and every statement on them. Hot paths work on whole batches."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from waybill_chassis.database import UnitOfWork
+
+from waybill_notify.domain import Attempt, Change, Delivery, State
+
+EMAIL = "email"
+ERASED = "(erased)"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What notify knows of a ticket. `ticket` is intake's own message, empty for a stub."""
+
+    ticket_id: UUID
+    sequence: int = 0
+    product: str = ""
+    ticket: bytes = b""
+    assignment_sequence: int = 0
+    assignee_id: str = ""
+    assignee_name: str = ""
+    team: str = ""
+    held: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A delivery to be made, if there is none yet for its event, template and recipient."""
+
+    id: UUID
+    ticket_id: UUID
+    product: str
+    event_id: str
+    event_type: str
+    event_source: str
+    template: str
+    recipient: str
+    message_id: str
+    facts: Mapping[str, Any]
+    traceparent: str | None
+    tracestate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A mail as it was first written."""
+
+    subject: str
+    text: str
+    html: str
+    unsubscribe_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An attempt and what it makes of its delivery."""
+
+    delivery: Delivery
+    change: Change
+    attempt: Attempt | None
+
+
+# Sorted, both of them, so that batches never wait for one another in a circle.
+_STUBS = text(
+    """
+    INSERT INTO picture (ticket_id)
+    SELECT id FROM unnest(CAST(:ids AS uuid[])) AS id ORDER BY id
+    ON CONFLICT DO NOTHING
+    """
+)
+_PICTURES = """
+    SELECT ticket_id, sequence, product, ticket, assignment_sequence, assignee_id, assignee_name,
+           team, held
+    FROM picture WHERE ticket_id = ANY (CAST(:ids AS uuid[])) ORDER BY ticket_id
+"""
+_READ_PICTURES = text(_PICTURES)
+_LOCK_PICTURES = text(_PICTURES + " FOR UPDATE")
+_SAVE_PICTURES = text(
+    """
+    UPDATE picture AS p
+    SET sequence = n.sequence, product = n.product, ticket = n.ticket,
+        assignment_sequence = n.assignment_sequence, assignee_id = n.assignee_id,
+        assignee_name = n.assignee_name, team = n.team, held = n.held
+    FROM unnest(
+        CAST(:ticket_id AS uuid[]), CAST(:sequence AS bigint[]), CAST(:product AS text[]),
+        CAST(:ticket AS bytea[]), CAST(:assignment_sequence AS bigint[]),
+        CAST(:assignee_id AS text[]), CAST(:assignee_name AS text[]), CAST(:team AS text[]),
+        CAST(:held AS bytea[])
+    ) AS n (ticket_id, sequence, product, ticket, assignment_sequence, assignee_id, assignee_name,
+            team, held)
+    WHERE p.ticket_id = n.ticket_id
+    """
+)
+_FEEDS = text("SELECT product FROM feed")
+_LEARN = text(
+    """
+    INSERT INTO feed (product, learned_at)
+    SELECT product, :now FROM unnest(CAST(:products AS text[])) AS product ORDER BY product
+    ON CONFLICT DO NOTHING
+    """
+)
+_ADD = text(
+    """
+    INSERT INTO delivery (id, ticket_id, product, event_id, event_type, event_source, template,
+                          channel, recipient, state, message_id, facts, created_at, waiting_since,
+                          updated_at, next_attempt_at, traceparent, tracestate)
+    SELECT id, ticket_id, product, event_id, event_type, event_source, template, :channel,
+           recipient, 'pending', message_id, facts, :now, :now, :now, :now, traceparent, tracestate
+    FROM unnest(
+        CAST(:id AS uuid[]), CAST(:ticket_id AS uuid[]), CAST(:product AS text[]),
+        CAST(:event_id AS text[]), CAST(:event_type AS text[]), CAST(:event_source AS text[]),
+        CAST(:template AS text[]), CAST(:recipient AS text[]), CAST(:message_id AS text[]),
+        CAST(:facts AS jsonb[]), CAST(:traceparent AS text[]), CAST(:tracestate AS text[])
+    ) AS n (id, ticket_id, product, event_id, event_type, event_source, template, recipient,
+            message_id, facts, traceparent, tracestate)
+    ON CONFLICT ON CONSTRAINT delivery_once DO NOTHING
+    """
+)
+_COLUMNS = """id, ticket_id, product, event_id, event_type, event_source, template, channel,
+    recipient, state, attempts, revived_after, message_id, facts, subject, text_body, html_body,
+    unsubscribe_url, created_at, waiting_since, updated_at, next_attempt_at, delivered_at, claim,
+    last_error, traceparent, tracestate"""
+# The lease runs by the database's clock: replicas whose own clocks disagree still agree on it.
+_CLAIM = text(
+    f"""
+    WITH due AS (
+        SELECT id FROM delivery
+        WHERE state = 'pending' AND next_attempt_at <= :now
+          AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
+        ORDER BY next_attempt_at LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+    UPDATE delivery SET attempts = attempts + 1, claim = :claim,
+           claimed_until = clock_timestamp() + make_interval(secs => :seconds)
+    WHERE id IN (SELECT id FROM due)
+    RETURNING {_COLUMNS}
+    """
+)
+_KEEP_RENDERED = text(
+    """
+    UPDATE delivery AS d
+    SET subject = n.subject, text_body = n.text, html_body = n.html, unsubscribe_url = n.url
+    FROM unnest(
+        CAST(:id AS uuid[]), CAST(:claim AS uuid[]), CAST(:subject AS text[]),
+        CAST(:text AS text[]), CAST(:html AS text[]), CAST(:url AS text[])
+    ) AS n (id, claim, subject, text, html, url)
+    WHERE d.id = n.id AND d.claim = n.claim AND d.state = 'pending'
+    RETURNING d.id
+    """
+)
+# Whoever lost the claim may still say that the other side accepted: that stays true.
+_FINISH = text(
+    f"""
+    UPDATE delivery AS d
+    SET state = n.state, attempts = n.attempts, next_attempt_at = n.next_attempt_at,
+        last_error = n.last_error, delivered_at = n.delivered_at, updated_at = :now,
+        claim = NULL, claimed_until = NULL,
+        facts = CASE WHEN n.state = 'delivered' THEN '{{}}' ELSE d.facts END,
+        text_body = CASE WHEN n.state = 'delivered' THEN NULL ELSE d.text_body END,
+        html_body = CASE WHEN n.state = 'delivered' THEN NULL ELSE d.html_body END,
+        unsubscribe_url = CASE WHEN n.state = 'delivered' THEN NULL ELSE d.unsubscribe_url END
+    FROM (
+        SELECT * FROM unnest(
+            CAST(:id AS uuid[]), CAST(:claim AS uuid[]), CAST(:state AS text[]),
+            CAST(:attempts AS integer[]), CAST(:next_attempt_at AS timestamptz[]),
+            CAST(:last_error AS text[]), CAST(:delivered_at AS timestamptz[])
+        ) AS u (u_id, u_claim, state, attempts, next_attempt_at, last_error, delivered_at)
+        JOIN (SELECT id, claim, state AS present FROM delivery
+              WHERE id = ANY (CAST(:id AS uuid[])) ORDER BY id FOR UPDATE) AS l ON l.id = u.u_id
+        WHERE (l.present = 'pending' AND l.claim = u.u_claim)
+           OR (u.state = 'delivered' AND l.present IN ('pending', 'dead'))
+    ) AS n
+    WHERE d.id = n.u_id
+    RETURNING {", ".join("d." + name.strip() for name in _COLUMNS.split(","))}
+    """
+)
+_ADD_ATTEMPTS = text(
+    """
+    INSERT INTO attempt (delivery_id, number, started_at, ended_at, outcome, detail, traceparent)
+    SELECT n.* FROM unnest(
+        CAST(:delivery_id AS uuid[]), CAST(:number AS integer[]),
+        CAST(:started_at AS timestamptz[]), CAST(:ended_at AS timestamptz[]),
+        CAST(:outcome AS text[]), CAST(:detail AS text[]), CAST(:traceparent AS text[])
+    ) AS n
+    ON CONFLICT DO NOTHING
+    """
+)
+_NOTE_AWAY = text(
+    """
+    UPDATE delivery SET last_error = :why, updated_at = :now
+    WHERE id IN (
+        SELECT id FROM delivery
+        WHERE state = 'pending' AND next_attempt_at <= :now AND last_error <> :why
+        LIMIT :most FOR UPDATE SKIP LOCKED)
+    """
+)
+_EXPIRE = text(
+    f"""
+    UPDATE delivery SET state = 'dead', next_attempt_at = NULL, last_error = :why,
+           updated_at = :now, claim = NULL, claimed_until = NULL
+    WHERE id IN (
+        SELECT id FROM delivery
+        WHERE state = 'pending' AND next_attempt_at <= :now AND waiting_since <= :before
+          AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
+        LIMIT :most FOR UPDATE SKIP LOCKED)
+    RETURNING {_COLUMNS}
+    """
+)
+_LOCK = text(f"SELECT {_COLUMNS} FROM delivery WHERE id = :id FOR UPDATE")
+_GET = text(f"SELECT {_COLUMNS} FROM delivery WHERE id = :id")
+_ATTEMPTS = text(
+    """
+    SELECT number, started_at, ended_at, outcome, detail, traceparent
+    FROM attempt WHERE delivery_id = :id ORDER BY number
+    """
+)
+_REVIVE = text(
+    f"""
+    UPDATE delivery SET state = 'pending', next_attempt_at = :now, waiting_since = :now,
+           revived_after = attempts, updated_at = :now
+    WHERE id = :id RETURNING {_COLUMNS}
+    """
+)
+_LIST = text(
+    f"""
+    SELECT {_COLUMNS} FROM delivery
+    WHERE (CAST(:ticket_id AS uuid) IS NULL OR ticket_id = :ticket_id)
+      AND (CAST(:state AS text) IS NULL OR state = :state)
+      AND (CAST(:products AS text[]) IS NULL OR product = ANY (CAST(:products AS text[])))
+      AND (CAST(:before AS uuid) IS NULL OR id < :before)
+    ORDER BY id DESC LIMIT :most
+    """
+)
+_LIST_OF_TICKET = text(
+    f"""
+    SELECT {_COLUMNS} FROM delivery
+    WHERE ticket_id = :ticket_id AND (CAST(:after AS uuid) IS NULL OR id > :after)
+    ORDER BY id LIMIT :most
+    """
+)
+_ERASE_PICTURES = text(
+    "UPDATE picture SET ticket = n.ticket, held = NULL "
+    "FROM unnest(CAST(:id AS uuid[]), CAST(:ticket AS bytea[])) AS n (id, ticket) "
+    "WHERE ticket_id = n.id"
+)
+_ERASE_DELIVERIES = text(
+    """
+    WITH gone AS (
+        SELECT id FROM delivery WHERE ticket_id = ANY (CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+    ), erased AS (
+        UPDATE delivery
+        SET recipient = :erased, facts = '{}', subject = NULL, text_body = NULL, html_body = NULL,
+            unsubscribe_url = NULL, last_error = '', updated_at = :now, claim = NULL,
+            claimed_until = NULL, next_attempt_at = NULL,
+            state = CASE state WHEN 'pending' THEN 'suppressed' ELSE state END
+        FROM gone WHERE delivery.id = gone.id
+        RETURNING delivery.id
+    )
+    UPDATE attempt SET detail = '' FROM erased WHERE delivery_id = erased.id
+    """
+)
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    return Delivery(**(dict(row._mapping) | {"state": State(row.state)}))
+
+
+async def lock_pictures(uow: UnitOfWork, ids: Iterable[UUID]) -> dict[UUID, Picture]:
+    """The pictures of these tickets, locked; stubs for those nobody has spoken of yet."""
+    wanted = {"ids": sorted(set(ids))}
+    if not wanted["ids"]:
+        return {}
+    await uow.execute(_STUBS, wanted)
+    rows = await uow.execute(_LOCK_PICTURES, wanted)
+    return {row.ticket_id: Picture(**row._mapping) for row in rows}
+
+
+async def read_pictures(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Picture]:
+    """The pictures of these tickets as they stand; unknown ones are left out."""
+    rows = await connection.execute(_READ_PICTURES, {"ids": list(ids)})
+    return {row.ticket_id: Picture(**row._mapping) for row in rows}
+
+
+async def save_pictures(uow: UnitOfWork, pictures: Sequence[Picture]) -> None:
+    """Write pictures that were locked before."""
+    if pictures:
+        names = Picture.__dataclass_fields__
+        await uow.execute(
+            _SAVE_PICTURES, {name: [getattr(p, name) for p in pictures] for name in names}
+        )
+
+
+async def feeds(uow: UnitOfWork) -> frozenset[str]:
+    """The products that are known to have a feed."""
+    return frozenset((await uow.execute(_FEEDS)).scalars())
+
+
+async def learn_feeds(uow: UnitOfWork, products: Iterable[str]) -> None:
+    """Remember that these products have a feed."""
+    if found := sorted(set(products)):
+        await uow.execute(_LEARN, {"products": found, "now": uow.now})
+
+
+async def add_deliveries(uow: UnitOfWork, new: Sequence[NewDelivery]) -> None:
+    """Make the deliveries that are not there yet, due at once."""
+    if not new:
+        return
+    columns: dict[str, Any] = {
+        name: [getattr(delivery, name) for delivery in new]
+        for name in NewDelivery.__dataclass_fields__
+    }
+    columns["facts"] = [json.dumps(facts) for facts in columns["facts"]]
+    await uow.execute(_ADD, columns | {"now": uow.now, "channel": EMAIL})
+
+
+async def claim(uow: UnitOfWork, claim: UUID, *, most: int, seconds: float) -> list[Delivery]:
+    """Deliveries that are due, ours for so many seconds; this attempt is counted in them."""
+    rows = await uow.execute(
+        _CLAIM, {"now": uow.now, "claim": claim, "most": most, "seconds": seconds}
+    )
+    return sorted((_delivery(row) for row in rows), key=lambda d: (d.next_attempt_at, d.id))
+
+
+async def keep_rendered(
+    uow: UnitOfWork, rendered: Sequence[tuple[Delivery, Rendered]]
+) -> frozenset[UUID]:
+    """Keep what was written, so that every attempt sends the same; the ids that are still ours."""
+    if not rendered:
+        return frozenset()
+    rows = await uow.execute(
+        _KEEP_RENDERED,
+        {
+            "id": [delivery.id for delivery, _ in rendered],
+            "claim": [delivery.claim for delivery, _ in rendered],
+            "subject": [mail.subject for _, mail in rendered],
+            "text": [mail.text for _, mail in rendered],
+            "html": [mail.html for _, mail in rendered],
+            "url": [mail.unsubscribe_url for _, mail in rendered],
+        },
+    )
+    return frozenset(rows.scalars())
+
+
+async def finish(
+    uow: UnitOfWork, finished: Sequence[Finished], delivered_at: Mapping[UUID, datetime]
+) -> list[Delivery]:
+    """Write how attempts ended; returns the deliveries that this changed, as they are now."""
+    rows = await uow.execute(
+        _FINISH,
+        {
+            "id": [each.delivery.id for each in finished],
+            "claim": [each.delivery.claim for each in finished],
+            "state": [str(each.change.state) for each in finished],
+            "attempts": [each.change.attempts for each in finished],
+            "next_attempt_at": [each.change.next_attempt_at for each in finished],
+            "last_error": [each.change.last_error for each in finished],
+            "delivered_at": [delivered_at.get(each.delivery.id) for each in finished],
+            "now": uow.now,
+        },
+    )
+    changed = [_delivery(row) for row in rows]
+    tried = [(each.delivery.id, each.attempt) for each in finished if each.attempt is not None]
+    if tried:
+        await uow.execute(
+            _ADD_ATTEMPTS,
+            {"delivery_id": [id for id, _ in tried]}
+            | {
+                name: [getattr(attempt, name) for _, attempt in tried]
+                for name in Attempt.__dataclass_fields__
+            },
+        )
+    return changed
+
+
+async def note_away(uow: UnitOfWork, why: str, *, most: int = 1000) -> None:
+    """Say at what waits why it waits, without an attempt."""
+    await uow.execute(_NOTE_AWAY, {"why": why, "now": uow.now, "most": most})
+
+
+async def expire(uow: UnitOfWork, why: str, *, before: datetime, most: int = 500) -> list[Delivery]:
+    """Give up what has waited since `before` for a server that is away."""
+    rows = await uow.execute(_EXPIRE, {"why": why, "before": before, "now": uow.now, "most": most})
+    return [_delivery(row) for row in rows]
+
+
+async def lock(uow: UnitOfWork, id: UUID) -> Delivery | None:
+    """A delivery, locked."""
+    row = (await uow.execute(_LOCK, {"id": id})).first()
+    return None if row is None else _delivery(row)
+
+
+async def revive(uow: UnitOfWork, id: UUID) -> Delivery:
+    """Make a delivery pending again, with all its attempts anew."""
+    return _delivery((await uow.execute(_REVIVE, {"id": id, "now": uow.now})).one())
+
+
+async def get(connection: AsyncConnection, id: UUID) -> tuple[Delivery, list[Attempt]] | None:
+    """A delivery and its attempts."""
+    row = (await connection.execute(_GET, {"id": id})).first()
+    if row is None:
+        return None
+    attempts = await connection.execute(_ATTEMPTS, {"id": id})
+    return _delivery(row), [Attempt(**each._mapping) for each in attempts]
+
+
+async def list_newest(
+    connection: AsyncConnection,
+    *,
+    ticket_id: UUID | None,
+    state: str | None,
+    products: Sequence[str] | None,
+    before: UUID | None,
+    most: int,
+) -> list[Delivery]:
+    """Deliveries of these products (None: all), the newest first."""
+    rows = await connection.execute(
+        _LIST,
+        {
+            "ticket_id": ticket_id,
+            "state": state,
+            "products": products,
+            "before": before,
+            "most": most,
+        },
+    )
+    return [_delivery(row) for row in rows]
+
+
+async def list_of_ticket(
+    connection: AsyncConnection, ticket_id: UUID, *, after: UUID | None, most: int
+) -> list[Delivery]:
+    """The deliveries of a ticket, the oldest first."""
+    rows = await connection.execute(
+        _LIST_OF_TICKET, {"ticket_id": ticket_id, "after": after, "most": most}
+    )
+    return [_delivery(row) for row in rows]
+
+
+async def erase(uow: UnitOfWork, tickets: Mapping[UUID, bytes]) -> None:
+    """Forget the person of these tickets; the new bytes are the tickets without them."""
+    if not tickets:
+        return
+    await uow.execute(_ERASE_PICTURES, {"id": list(tickets), "ticket": list(tickets.values())})
+    await uow.execute(_ERASE_DELIVERIES, {"ids": list(tickets), "erased": ERASED, "now": uow.now})
