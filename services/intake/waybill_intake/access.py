@@ -1,0 +1,45 @@
+"""Who may see and do what: submitters their own, agents and products what is of their products."""
+
+from waybill_chassis.auth import Principal
+from waybill_chassis.problems import Forbidden
+
+from waybill_intake.domain.ticket import Actor, Ticket
+from waybill_intake.domain.words import ActorKind
+
+
+def standing(caller: Principal) -> ActorKind:
+    """As what the caller acts here; `Forbidden` if they have no role that counts."""
+    for role, kind in (
+        ("agent", ActorKind.AGENT),
+        ("service", ActorKind.PRODUCT),
+        ("submitter", ActorKind.SUBMITTER),
+    ):
+        if caller.has(role):
+            return kind
+    raise Forbidden(
+        "This needs the role submitter, agent or service.",
+        required_roles=["submitter", "agent", "service"],
+    )
+
+
+def address_of(caller: Principal) -> str:
+    """The caller's e-mail address, by which a submitter is known."""
+    address = caller.email or caller.subject
+    if "@" not in address:
+        raise Forbidden("Your token names no e-mail address, by which a submitter is known.")
+    return address.lower()
+
+
+def can_see(caller: Principal, ticket: Ticket) -> bool:
+    """Whether the ticket is the caller's to see."""
+    if standing(caller) is ActorKind.SUBMITTER:
+        return ticket.submitter is not None and ticket.submitter.email == address_of(caller)
+    return caller.can_see_product(ticket.product)
+
+
+def actor_of(caller: Principal, product: str) -> Actor:
+    """The caller as the one who acts; a service token acts for the product."""
+    kind = standing(caller)
+    if kind is ActorKind.PRODUCT:
+        return Actor(kind, product, product)
+    return Actor(kind, caller.subject, caller.name or "", caller.email or "")

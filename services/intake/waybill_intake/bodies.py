@@ -1,0 +1,201 @@
+"""What people and products may send, over REST and on the topic alike."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import to_json
+from waybill_chassis.problems import invalid_field
+from waybill_chassis.validation import RequestModel
+
+from waybill_intake.domain.ticket import Draft
+from waybill_intake.domain.words import (
+    CloseReason,
+    LinkKind,
+    MessageKind,
+    Priority,
+    Status,
+    TicketType,
+)
+
+_MOST_CUSTOM_BYTES = 16 * 1024
+
+
+def _email(value: str) -> str:
+    try:
+        validate_email(value, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        raise ValueError("must be an e-mail address such as ana@example.com") from None
+    return value.lower()
+
+
+def _tags(value: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tag.lower() for tag in value))
+
+
+def _small(value: dict[str, Any]) -> dict[str, Any]:
+    if len(to_json(value)) > _MOST_CUSTOM_BYTES:
+        raise ValueError(f"must have at most {_MOST_CUSTOM_BYTES} bytes as JSON")
+    return value
+
+
+Email = Annotated[str, StringConstraints(min_length=3, max_length=254), AfterValidator(_email)]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Body = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+Comment = Annotated[str, StringConstraints(max_length=20_000)]
+Language = Annotated[
+    str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")
+]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Slug = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Tags = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=50)], ...],
+    Field(max_length=50),
+    AfterValidator(_tags),
+]
+OrderRefs = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=100)], ...],
+    Field(max_length=50),
+]
+CustomFields = Annotated[dict[str, Any], AfterValidator(_small)]
+AttachmentIds = Annotated[tuple[UUID, ...], Field(max_length=20)]
+
+
+class SubmitterBody(RequestModel):
+    """The person a ticket is for."""
+
+    email: Email
+    name: Annotated[str, StringConstraints(max_length=200)] | None = None
+    tier: Annotated[str, StringConstraints(max_length=50)] | None = None
+
+
+class TicketRequest(RequestModel):
+    """A new ticket, as a product's topic has it."""
+
+    type: TicketType
+    title: Title
+    description: Body
+    priority: Priority | None = None
+    submitter: SubmitterBody | None = None
+    order_refs: OrderRefs | None = None
+    tags: Tags | None = None
+    custom_fields: CustomFields | None = None
+    language: Language | None = None
+    external_ref: Reference | None = None
+    attachment_ids: AttachmentIds | None = None
+
+    def draft(self) -> Draft:
+        """What is asked for."""
+        known_attachments(self.attachment_ids)
+        return Draft(
+            type=self.type,
+            title=self.title,
+            description=self.description,
+            priority=self.priority,
+            language=self.language or "",
+            tags=self.tags or (),
+            custom_fields=self.custom_fields or {},
+            order_refs=self.order_refs or (),
+            external_ref=self.external_ref or "",
+        )
+
+
+class NewTicket(TicketRequest):
+    """A new ticket, as REST has it."""
+
+    product: Slug | None = None
+
+
+class TicketPatch(RequestModel):
+    """What is to be changed of a ticket; what is left out stays."""
+
+    type: TicketType | None = None
+    title: Title | None = None
+    priority: Priority | None = None
+    product: Slug | None = None
+    language: Language | None = None
+    tags: Tags | None = None
+    custom_fields: CustomFields | None = None
+    order_refs: OrderRefs | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """The fields that were given, a null as the empty value where there is one."""
+        empty: dict[str, Any] = {"language": "", "tags": (), "custom_fields": {}, "order_refs": ()}
+        given: dict[str, Any] = {}
+        for name in sorted(self.model_fields_set):
+            value = getattr(self, name)
+            if value is None and name not in empty:
+                raise invalid_field(name, "must not be null: leave it out to keep it")
+            given[name] = empty[name] if value is None else value
+        if not given:
+            raise invalid_field("", f"needs at least one of {', '.join(type(self).model_fields)}")
+        return given
+
+
+class NewMessage(RequestModel):
+    """A reply or an internal note."""
+
+    kind: MessageKind = MessageKind.REPLY
+    body: Body
+    quick_reply_id: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    attachment_ids: AttachmentIds | None = None
+
+
+class Transition(RequestModel):
+    """A move to another status."""
+
+    to: Status
+    reason: CloseReason | None = None
+    comment: Comment | None = None
+
+
+class MergeBody(RequestModel):
+    """The ticket to merge into, by id or number."""
+
+    into: Reference
+
+
+class NewLink(RequestModel):
+    """The ticket to link to, by id or number, and what it is to this one."""
+
+    ticket: Reference
+    kind: LinkKind = LinkKind.RELATED
+
+
+class NewRating(RequestModel):
+    """How the help was, from 1 (bad) to 5 (good)."""
+
+    score: Annotated[int, Field(ge=1, le=5)]
+    comment: Comment | None = None
+
+
+class _Addressed(RequestModel):
+    ticket_id: Reference | None = None
+    external_ref: Reference | None = None
+
+    @model_validator(mode="after")
+    def _some_address(self) -> "_Addressed":
+        if self.ticket_id is None and self.external_ref is None:
+            raise ValueError("must have a ticket_id or an external_ref")
+        return self
+
+
+class MessageRequest(_Addressed):
+    """A message, as a product's topic has it."""
+
+    body: Body
+    author: SubmitterBody | None = None
+    attachment_ids: AttachmentIds | None = None
+
+
+class ResolutionRequest(_Addressed):
+    """A monitor's own "it recovered"."""
+
+    comment: Comment | None = None
+
+
+def known_attachments(ids: tuple[UUID, ...] | None) -> None:
+    """Raise `Invalid` for attachments that nobody has uploaded: so far that is any."""
+    if ids:
+        raise invalid_field("attachment_ids.0", f"is unknown: there is no attachment {ids[0]}")

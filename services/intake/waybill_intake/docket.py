@@ -1,0 +1,160 @@
+"""The tickets in hand and what happened to them, until both are written."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from waybill.common.v1.actor_pb2 import Cause
+from waybill_chassis.database import UnitOfWork
+from waybill_chassis.events import TraceContext
+from waybill_chassis.ids import new_id
+from waybill_chassis.problems import NotFound
+from waybill_chassis.telemetry import current_trace
+
+from waybill_intake import events
+from waybill_intake.domain.ticket import (
+    Actor,
+    Edited,
+    Fact,
+    Linked,
+    Merged,
+    Moved,
+    Opened,
+    Posted,
+    Rated,
+    Reminded,
+    Ticket,
+)
+from waybill_intake.store import log, tickets
+from waybill_intake.store.log import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who does something, what led to it, and where in a trace; None: where we are."""
+
+    actor: Actor
+    cause: Cause
+    trace: TraceContext | None = None
+
+
+class Docket:
+    """Load, decide, write: tickets are locked once, facts are noted, all is written at the end."""
+
+    def __init__(self, uow: UnitOfWork) -> None:
+        self.uow = uow
+        self._tickets: dict[UUID, Ticket] = {}
+        self._new: dict[UUID, None] = {}
+        self._changed: dict[UUID, None] = {}
+        self._facts: list[tuple[Fact, Origin]] = []
+
+    @property
+    def now(self) -> datetime:
+        """The moment of the unit of work."""
+        return self.uow.now
+
+    async def take(self, ids: Iterable[UUID]) -> None:
+        """Lock these tickets; unknown ids are left out. Once a unit, so that nobody deadlocks."""
+        if ids := sorted(set(ids)):
+            for ticket in await tickets.lock(self.uow, ids):
+                self._tickets[ticket.id] = ticket
+
+    def find(self, id: UUID | None) -> Ticket | None:
+        """A ticket in hand, as it stands after all that was noted."""
+        return None if id is None else self._tickets.get(id)
+
+    def get(self, id: UUID) -> Ticket:
+        """A ticket in hand; `NotFound` if there is none."""
+        ticket = self.find(id)
+        if ticket is None:
+            raise unknown(id)
+        return ticket
+
+    def note(self, facts: Iterable[Fact], origin: Origin) -> None:
+        """Keep what happened, in the order it happened."""
+        for fact in facts:
+            self._facts.append((fact, origin))
+            id = fact.ticket.id
+            self._tickets[id] = fact.ticket
+            if isinstance(fact, Opened):
+                self._new[id] = None
+            elif id not in self._new:
+                self._changed[id] = None
+
+    async def write(self) -> None:
+        """Write the tickets, the messages and the log, and tell the events."""
+        if not self._facts:
+            return
+        if self._new:
+            await tickets.insert(self.uow, [self._tickets[id] for id in self._new])
+        if self._changed:
+            await tickets.update(self.uow, [self._tickets[id] for id in self._changed])
+        posted = [fact.message for fact, _ in self._facts if isinstance(fact, Posted)]
+        if posted:
+            await tickets.insert_messages(self.uow, posted)
+        await log.insert(self.uow, [self._tell(fact, origin) for fact, origin in self._facts])
+        self._facts.clear()
+
+    def _tell(self, fact: Fact, origin: Origin) -> Line:
+        message = events.to_event(fact, origin.actor, origin.cause)
+        trace = origin.trace or current_trace()
+        id = self.uow.emit(
+            message,
+            subject=fact.ticket.id,
+            occurred_at=fact.at,
+            trace=trace,
+            event_id=new_id(),
+        )
+        return Line(
+            ticket_id=fact.ticket.id,
+            event_id=str(id),
+            source="/waybill/intake",
+            type=message.DESCRIPTOR.full_name,
+            occurred_at=fact.at,
+            recorded_at=self.now,
+            actor_kind=origin.actor.kind,
+            actor_id=origin.actor.id,
+            actor_name=origin.actor.name,
+            cause_kind=events.word(events.CAUSE_KINDS, origin.cause.kind),
+            cause_id=origin.cause.id,
+            cause_type=origin.cause.type,
+            summary=summary(fact),
+            trace_id=trace_id(trace),
+        )
+
+
+def unknown(id: UUID | str) -> NotFound:
+    """There is no such ticket, or none that the caller may see."""
+    return NotFound(f"There is no ticket {id}.")
+
+
+def trace_id(trace: TraceContext) -> str | None:
+    """The trace's id, 32 hex digits."""
+    return trace.traceparent.split("-")[1] if trace.traceparent else None
+
+
+def summary(fact: Fact) -> str:
+    """A fact in one line, for whoever reads the log."""
+    match fact:
+        case Opened(ticket=ticket):
+            line = f"{ticket.number} opened: {ticket.type}, {ticket.priority}"
+        case Edited(changes=changes):
+            line = ", ".join(f"{one.field}: {one.before} -> {one.after}" for one in changes)[:500]
+        case Moved(source=source, ticket=ticket):
+            reason = f" ({ticket.close_reason})" if ticket.close_reason else ""
+            line = f"{source} -> {ticket.status}{reason}"
+        case Posted(message=message):
+            first = ", the first response" if message.first_response else ""
+            line = f"{message.kind} by {message.author.kind}{first}"
+        case Reminded(kind=kind):
+            line = f"{kind}"
+        case Merged(role=role, source_id=source, target_id=target):
+            line = f"merged into {target}" if role == "source" else f"took in {source}"
+        case Linked(link=link):
+            line = f"{link.kind} {link.number}"
+        case Rated(rating=rating):
+            line = f"rated {rating.score}"
+        case _:
+            line = ""
+    return line

@@ -1,0 +1,66 @@
+"""From a request to the tickets it is about and the one who asks."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import Response
+from waybill_chassis import problems
+from waybill_chassis.auth import Principal
+from waybill_chassis.causes import request_cause
+from waybill_chassis.http import respond
+
+from waybill_intake import access
+from waybill_intake.docket import Docket, Origin, unknown
+from waybill_intake.domain.ticket import Ticket
+from waybill_intake.domain.words import ActorKind
+from waybill_intake.http.views import view
+from waybill_intake.store import facts, lists
+from waybill_intake.usecases import id_of
+
+
+def origin(request: Request, caller: Principal, product: str) -> Origin:
+    """The caller and this request, as what leads to a fact."""
+    template = request.scope["route"].path
+    return Origin(access.actor_of(caller, product), request_cause(f"{request.method} {template}"))
+
+
+async def take(docket: Docket, caller: Principal, *ids_or_numbers: str) -> list[Ticket]:
+    """The tickets named, locked; `NotFound` for one that the caller may not see."""
+    ids: list[UUID] = [await id_of(docket.uow.connection, name) for name in ids_or_numbers]
+    await docket.take(ids)
+    found = []
+    for id, name in zip(ids, ids_or_numbers, strict=True):
+        ticket = docket.find(id)
+        if ticket is None or not access.can_see(caller, ticket):
+            raise unknown(name)
+        found.append(ticket)
+    return found
+
+
+async def see(connection: AsyncConnection, caller: Principal, id_or_number: str) -> lists.Seen:
+    """The ticket named; `NotFound` if the caller may not see it."""
+    seen = await lists.see(connection, await id_of(connection, id_or_number))
+    if seen is None or not access.can_see(caller, seen.ticket):
+        raise unknown(id_or_number)
+    return seen
+
+
+def require_kind(caller: Principal, kinds: Iterable[ActorKind], what: str) -> None:
+    """Raise `Forbidden` unless the caller acts as one of `kinds`."""
+    if access.standing(caller) not in kinds:
+        raise problems.Forbidden(what)
+
+
+async def shown(docket: Docket, id: UUID, *, status: int = 200, created: bool = False) -> Response:
+    """Write the docket and answer with a ticket of it."""
+    await docket.write()
+    ticket = docket.get(id)
+    known = await facts.read(docket.uow.connection, [id])
+    return respond(
+        view(lists.Seen(ticket, known.get(id, facts.Facts()))),
+        status=status,
+        version=ticket.version,
+        location=f"/v1/tickets/{id}" if created else None,
+    )

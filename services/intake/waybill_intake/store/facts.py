@@ -1,0 +1,143 @@
+"""The projections: what routing and sla last said of a ticket. They never touch its version."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from waybill_chassis.database import UnitOfWork
+
+from waybill_intake.store.rows import as_json
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Who has a ticket, as routing said with event `sequence`."""
+
+    sequence: int = 0
+    agent_id: str | None = None
+    agent_name: str | None = None
+    agent_email: str | None = None
+    team: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sla:
+    """Where a ticket's targets stand, as sla said with event `sequence`."""
+
+    sequence: int = 0
+    response_state: str | None = None
+    response_due_at: datetime | None = None
+    resolution_state: str | None = None
+    resolution_due_at: datetime | None = None
+    escalation_level: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Both."""
+
+    assignment: Assignment = Assignment()
+    sla: Sla = Sla()
+
+
+_READ = text("SELECT * FROM ticket_facts WHERE ticket_id = ANY(CAST(:ids AS uuid[]))")
+_ASSIGNMENTS = text(
+    """
+    INSERT INTO ticket_facts AS f
+        (ticket_id, routing_sequence, agent_id, agent_name, agent_email, team)
+    SELECT ticket_id, routing_sequence, agent_id, agent_name, agent_email, team
+    FROM json_populate_recordset(NULL::ticket_facts, CAST(:rows AS json)) ORDER BY ticket_id
+    ON CONFLICT (ticket_id) DO UPDATE SET
+        routing_sequence = excluded.routing_sequence, agent_id = excluded.agent_id,
+        agent_name = excluded.agent_name, agent_email = excluded.agent_email,
+        team = excluded.team
+    WHERE excluded.routing_sequence >= f.routing_sequence
+    """
+)
+_SLAS = text(
+    """
+    INSERT INTO ticket_facts AS f
+        (ticket_id, sla_sequence, response_state, response_due_at, resolution_state,
+         resolution_due_at, escalation_level)
+    SELECT ticket_id, sla_sequence, response_state, response_due_at, resolution_state,
+           resolution_due_at, escalation_level
+    FROM json_populate_recordset(NULL::ticket_facts, CAST(:rows AS json)) ORDER BY ticket_id
+    ON CONFLICT (ticket_id) DO UPDATE SET
+        sla_sequence = excluded.sla_sequence, response_state = excluded.response_state,
+        response_due_at = excluded.response_due_at,
+        resolution_state = excluded.resolution_state,
+        resolution_due_at = excluded.resolution_due_at,
+        escalation_level = excluded.escalation_level
+    WHERE excluded.sla_sequence >= f.sla_sequence
+    """
+)
+
+
+def of_row(row: Any) -> Facts:
+    """The facts in a row of `ticket_facts`, or in one that was joined with it."""
+    return Facts(
+        Assignment(
+            row.routing_sequence or 0, row.agent_id, row.agent_name, row.agent_email, row.team
+        ),
+        Sla(
+            row.sla_sequence or 0,
+            row.response_state,
+            row.response_due_at,
+            row.resolution_state,
+            row.resolution_due_at,
+            row.escalation_level,
+        ),
+    )
+
+
+async def read(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, Facts]:
+    """What is known of these tickets. Whoever will write locks the tickets first."""
+    rows = await connection.execute(_READ, {"ids": list(ids)})
+    return {UUID(int=row.ticket_id.int): of_row(row) for row in rows}
+
+
+async def write_assignments(
+    uow: UnitOfWork, assignments: Sequence[tuple[UUID, Assignment]]
+) -> None:
+    """Keep what routing said, unless something newer is there."""
+    await uow.execute(
+        _ASSIGNMENTS,
+        {
+            "rows": as_json(
+                {
+                    "ticket_id": id,
+                    "routing_sequence": known.sequence,
+                    "agent_id": known.agent_id,
+                    "agent_name": known.agent_name,
+                    "agent_email": known.agent_email,
+                    "team": known.team,
+                }
+                for id, known in assignments
+            )
+        },
+    )
+
+
+async def write_slas(uow: UnitOfWork, slas: Sequence[tuple[UUID, Sla]]) -> None:
+    """Keep what sla said, unless something newer is there."""
+    await uow.execute(
+        _SLAS,
+        {
+            "rows": as_json(
+                {
+                    "ticket_id": id,
+                    "sla_sequence": known.sequence,
+                    "response_state": known.response_state,
+                    "response_due_at": known.response_due_at,
+                    "resolution_state": known.resolution_state,
+                    "resolution_due_at": known.resolution_due_at,
+                    "escalation_level": known.escalation_level,
+                }
+                for id, known in slas
+            )
+        },
+    )

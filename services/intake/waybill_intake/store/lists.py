@@ -1,0 +1,149 @@
+"""Tickets as people and peers read them: with what routing and sla said, in pages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from waybill_intake.domain.ticket import Ticket
+from waybill_intake.domain.words import Priority, Status, TicketType
+from waybill_intake.store.facts import Facts, of_row
+from waybill_intake.store.rows import to_ticket
+from waybill_intake.store.tickets import COLUMNS, SOURCE
+
+_FACTS = (
+    "f.routing_sequence, f.agent_id, f.agent_name, f.agent_email, f.team, f.sla_sequence, "
+    "f.response_state, f.response_due_at, f.resolution_state, f.resolution_due_at, "
+    "f.escalation_level"
+)
+_VIEW = f"SELECT {COLUMNS}, {_FACTS} FROM {SOURCE} LEFT JOIN ticket_facts f ON f.ticket_id = t.id"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A ticket together with other services' facts."""
+
+    ticket: Ticket
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which tickets a list is of; None means any. `products` is what the caller may see."""
+
+    products: Sequence[str] | None = None
+    submitter_email: str | None = None
+    status: Sequence[Status] | None = None
+    product: str | None = None
+    type: TicketType | None = None
+    priority: Priority | None = None
+    assignee: str | None = None
+    unassigned: bool = False
+    submitter: str | None = None
+    tag: str | None = None
+
+
+_CONDITIONS = {
+    "products": "t.product = ANY(CAST(:products AS text[]))",
+    "submitter_email": "s.email = :submitter_email",
+    "status": "t.status = ANY(CAST(:status AS text[]))",
+    "product": "t.product = :product",
+    "type": "t.type = :type",
+    "priority": "t.priority = :priority",
+    "assignee": "(f.agent_id = :assignee OR f.agent_email = lower(:assignee))",
+    "unassigned": "f.agent_id IS NULL AND t.status <> 'closed'",
+    "submitter": "(s.email = lower(:submitter) OR CAST(s.id AS text) = lower(:submitter))",
+    "tag": "t.tags @> ARRAY[CAST(:tag AS text)]",
+}
+
+
+async def find(
+    connection: AsyncConnection,
+    filter: Filter,
+    *,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[Seen]:
+    """Tickets after a place in the list, the newest first."""
+    parameters: dict[str, Any] = {"limit": limit}
+    conditions = ["true"]
+    for name, condition in _CONDITIONS.items():
+        value = getattr(filter, name)
+        if value is not None and value is not False:
+            conditions.append(condition)
+            if value is not True:
+                parameters[name] = [str(one) for one in value] if name == "status" else value
+    if filter.products is not None:
+        parameters["products"] = list(filter.products)
+    if after is not None:
+        conditions.append("(t.created_at, t.id) < (:at, CAST(:id AS uuid))")
+        parameters |= {"at": after[0], "id": after[1]}
+    rows = await connection.execute(
+        text(
+            f"{_VIEW} WHERE {' AND '.join(conditions)} "
+            "ORDER BY t.created_at DESC, t.id DESC LIMIT :limit"
+        ),
+        parameters,
+    )
+    return [Seen(to_ticket(row), of_row(row)) for row in rows]
+
+
+async def see(connection: AsyncConnection, ticket_id: UUID) -> Seen | None:
+    """One ticket."""
+    row = (await connection.execute(text(f"{_VIEW} WHERE t.id = :id"), {"id": ticket_id})).first()
+    return None if row is None else Seen(to_ticket(row), of_row(row))
+
+
+_SEQUENCED = (
+    f"SELECT {COLUMNS}, coalesce(q.value, 0) AS sequence FROM {SOURCE} "
+    "LEFT JOIN event_sequence q ON q.source = '/waybill/intake' AND q.aggregateid = t.id::text"
+)
+_CHANGED = text(
+    f"""
+    {_SEQUENCED}
+    WHERE (CAST(:since AS timestamptz) IS NULL OR t.updated_at >= :since)
+    AND (CAST(:at AS timestamptz) IS NULL OR (t.updated_at, t.id) > (:at, CAST(:id AS uuid)))
+    AND (NOT :some OR t.id = ANY(CAST(:ids AS uuid[])))
+    ORDER BY t.updated_at, t.id LIMIT :limit
+    """
+)
+
+
+async def changed(
+    connection: AsyncConnection,
+    *,
+    since: datetime | None,
+    after: tuple[datetime, UUID] | None,
+    ids: Sequence[UUID] | None,
+    limit: int,
+) -> list[tuple[Ticket, int]]:
+    """Tickets with the number of their last event, in the order they changed."""
+    at, id = after or (None, None)
+    rows = await connection.execute(
+        _CHANGED,
+        {
+            "since": since,
+            "at": at,
+            "id": id,
+            "some": ids is not None,
+            "ids": list(ids or ()),
+            "limit": limit,
+        },
+    )
+    return [(to_ticket(row), row.sequence) for row in rows]
+
+
+async def sequence_of(connection: AsyncConnection, ticket_id: UUID) -> int:
+    """The number of the ticket's last event."""
+    found = await connection.execute(
+        text(
+            "SELECT value FROM event_sequence "
+            "WHERE source = '/waybill/intake' AND aggregateid = :id"
+        ),
+        {"id": str(ticket_id)},
+    )
+    return found.scalar() or 0

@@ -1,0 +1,194 @@
+"""Tickets and messages: read under lock, written in batches."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from waybill_chassis.database import UnitOfWork
+from waybill_chassis.ids import new_id
+
+from waybill_intake.domain.ticket import Message, Submitter, Ticket
+from waybill_intake.domain.words import MessageKind
+from waybill_intake.store.rows import as_json, of_message, of_ticket, to_message, to_ticket
+
+COLUMNS = "t.*, s.email, s.name AS submitter_name"
+SOURCE = "tickets t LEFT JOIN submitters s ON s.id = t.submitter_id"
+
+# What never changes once a ticket is there, or is not the docket's to write.
+_FIXED = frozenset({"id", "number", "created_at", "channel", "submitter_id", "opened_by_product"})
+
+_LOCK = text(
+    f"SELECT {COLUMNS} FROM {SOURCE} WHERE t.id = ANY(CAST(:ids AS uuid[])) "
+    "ORDER BY t.id FOR UPDATE OF t"
+)
+_READ = text(f"SELECT {COLUMNS} FROM {SOURCE} WHERE t.id = ANY(CAST(:ids AS uuid[]))")
+_IDS_OF_NUMBERS = text(
+    "SELECT number, id FROM tickets WHERE number = ANY(CAST(:numbers AS text[]))"
+)
+_LOCK_REFS = text(
+    """
+    SELECT pg_advisory_xact_lock(key) FROM (
+        SELECT DISTINCT hashtextextended(product || '/' || ref, 0) AS key
+        FROM unnest(CAST(:products AS text[]), CAST(:refs AS text[])) AS r (product, ref)
+        ORDER BY key
+    ) AS keys
+    """
+)
+_IDS_OF_REFS = text(
+    """
+    SELECT r.product, r.ref, coalesce(
+        (SELECT id FROM tickets t WHERE t.product = r.product AND t.external_ref = r.ref
+         AND t.external_ref IS NOT NULL AND t.status <> 'closed'),
+        (SELECT id FROM tickets t WHERE t.product = r.product AND t.external_ref = r.ref
+         AND t.external_ref IS NOT NULL AND t.status = 'closed'
+         ORDER BY created_at DESC, id DESC LIMIT 1)
+    ) AS id
+    FROM unnest(CAST(:products AS text[]), CAST(:refs AS text[])) AS r (product, ref)
+    """
+)
+_NUMBERS = text("SELECT nextval('ticket_number') FROM generate_series(1, :count)")
+_SUBMITTERS = text(
+    """
+    INSERT INTO submitters AS s (id, email, name)
+    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:emails AS text[]), CAST(:names AS text[]))
+        AS n (id, email, name) ORDER BY email
+    ON CONFLICT (email) DO UPDATE
+        SET name = CASE WHEN excluded.name = '' THEN s.name ELSE excluded.name END
+    RETURNING id, email, name
+    """
+)
+_INSERT = text(
+    "INSERT INTO tickets SELECT * FROM json_populate_recordset(NULL::tickets, CAST(:rows AS json))"
+)
+_INSERT_MESSAGES = text(
+    "INSERT INTO messages "
+    "SELECT * FROM json_populate_recordset(NULL::messages, CAST(:rows AS json))"
+)
+_MESSAGES = text(
+    """
+    SELECT * FROM messages
+    WHERE ticket_id = :ticket_id AND (:notes OR kind = 'reply')
+    AND (CAST(:at AS timestamptz) IS NULL OR (created_at, id) > (:at, CAST(:id AS uuid)))
+    ORDER BY created_at, id LIMIT :limit
+    """
+)
+_LAST_MESSAGES = text(
+    """
+    SELECT * FROM messages WHERE ticket_id = :ticket_id AND kind = :kind
+    ORDER BY created_at DESC, id DESC LIMIT :limit
+    """
+)
+_UNSUBSCRIBE = text(
+    "UPDATE tickets SET unsubscribed_at = :at WHERE id = :id AND unsubscribed_at IS NULL"
+)
+_SECRET = text("SELECT value FROM secrets WHERE name = :name")
+
+
+async def lock(uow: UnitOfWork, ids: Iterable[UUID]) -> list[Ticket]:
+    """The tickets among `ids`, locked in the order of their ids, so that nobody deadlocks."""
+    rows = await uow.execute(_LOCK, {"ids": list(ids)})
+    return [to_ticket(row) for row in rows]
+
+
+async def read(connection: AsyncConnection, ids: Iterable[UUID]) -> list[Ticket]:
+    """The tickets among `ids` as they stand."""
+    rows = await connection.execute(_READ, {"ids": list(ids)})
+    return [to_ticket(row) for row in rows]
+
+
+async def ids_of_numbers(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, UUID]:
+    """Which tickets bear these numbers (`WB-1042`)."""
+    rows = await connection.execute(_IDS_OF_NUMBERS, {"numbers": list(numbers)})
+    return {row.number: UUID(int=row.id.int) for row in rows}
+
+
+async def lock_refs(
+    uow: UnitOfWork, refs: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], UUID]:
+    """Which ticket each (product, external reference) means: the open one, else the newest.
+
+    Until the commit nobody else opens a ticket with one of them.
+    """
+    parameters = {"products": [ref[0] for ref in refs], "refs": [ref[1] for ref in refs]}
+    await uow.execute(_LOCK_REFS, parameters)
+    rows = await uow.execute(_IDS_OF_REFS, parameters)
+    return {(row.product, row.ref): UUID(int=row.id.int) for row in rows if row.id}
+
+
+async def take_numbers(uow: UnitOfWork, count: int) -> list[str]:
+    """The next `count` ticket numbers."""
+    return [f"WB-{row[0]}" for row in await uow.execute(_NUMBERS, {"count": count})]
+
+
+async def know_submitters(uow: UnitOfWork, names_by_email: dict[str, str]) -> dict[str, Submitter]:
+    """The people with these (lower-case) addresses, by address; new ones are added."""
+    if not names_by_email:
+        return {}
+    rows = await uow.execute(
+        _SUBMITTERS,
+        {
+            "ids": [new_id() for _ in names_by_email],
+            "emails": list(names_by_email),
+            "names": list(names_by_email.values()),
+        },
+    )
+    return {row.email: Submitter(UUID(int=row.id.int), row.email, row.name) for row in rows}
+
+
+async def insert(uow: UnitOfWork, tickets: Sequence[Ticket]) -> None:
+    """Write new tickets."""
+    await uow.execute(_INSERT, {"rows": as_json(map(of_ticket, tickets))})
+
+
+async def update(uow: UnitOfWork, tickets: Sequence[Ticket]) -> None:
+    """Write tickets that were locked before."""
+    rows = [of_ticket(ticket) for ticket in tickets]
+    columns = ", ".join(f"{name} = r.{name}" for name in rows[0] if name not in _FIXED)
+    await uow.execute(
+        text(
+            f"UPDATE tickets t SET {columns} "
+            "FROM json_populate_recordset(NULL::tickets, CAST(:rows AS json)) r WHERE t.id = r.id"
+        ),
+        {"rows": as_json(rows)},
+    )
+
+
+async def insert_messages(uow: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Write new messages."""
+    await uow.execute(_INSERT_MESSAGES, {"rows": as_json(map(of_message, messages))})
+
+
+async def messages(
+    connection: AsyncConnection,
+    ticket_id: UUID,
+    *,
+    notes: bool,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[Message]:
+    """A ticket's conversation after a place in it, oldest first."""
+    at, id = after or (None, None)
+    rows = await connection.execute(
+        _MESSAGES, {"ticket_id": ticket_id, "notes": notes, "at": at, "id": id, "limit": limit}
+    )
+    return [to_message(row) for row in rows]
+
+
+async def last_replies(connection: AsyncConnection, ticket_id: UUID, limit: int) -> list[Message]:
+    """The last public messages, oldest first."""
+    rows = await connection.execute(
+        _LAST_MESSAGES, {"ticket_id": ticket_id, "kind": MessageKind.REPLY.value, "limit": limit}
+    )
+    return [to_message(row) for row in rows][::-1]
+
+
+async def unsubscribe(uow: UnitOfWork, ticket_id: UUID) -> None:
+    """Keep that the submitter wants no more messages about the ticket."""
+    await uow.execute(_UNSUBSCRIBE, {"id": ticket_id, "at": uow.now})
+
+
+async def secret(connection: AsyncConnection, name: str) -> bytes:
+    """A key that all replicas share."""
+    return bytes((await connection.execute(_SECRET, {"name": name})).scalar_one())
