@@ -3,22 +3,21 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from aiokafka import ConsumerRecord
 from google.protobuf.message import DecodeError, Message
 
+from waybill_chassis.consumer.client import Record, Unreadable
 from waybill_chassis.dead_letters import REPLAY, readable
 from waybill_chassis.events import NO_TRACE, PROTOBUF, Event, InvalidEvent, TraceContext
 from waybill_chassis.telemetry.spans import LightSpan, process_span
-
-Record: TypeAlias = ConsumerRecord[bytes, bytes]
 
 Decode = Callable[[ConsumerRecord, TraceContext], Event[Any] | None]
 """A record as an event whose `trace` is the given span; None skips it. Raises `InvalidEvent`."""
 
 MOST_CHARACTERS = 512
-"""The longest `ce_id` and `ce_source`: both are in an index."""
+"""The longest `ce_id`, `ce_source` and `ce_subject`: they are in indexes."""
 
 
 @dataclass(slots=True)
@@ -60,6 +59,10 @@ class Decoder:
             type=kind,
         )
         try:
+            if isinstance(record, Unreadable):
+                raise InvalidEvent(
+                    "the name of a header is not UTF-8: read the record by its place"
+                )
             event = (
                 _binary(record, headers, span.trace, self._types[kind] if kind else None)
                 if self._decode is None
@@ -122,7 +125,8 @@ def _origin(headers: Mapping[str, bytes | None]) -> TraceContext:
 
 
 def _check(event: Event[Any]) -> None:
-    for name, value in (("ce_id", event.id), ("ce_source", event.source)):
+    attributes = {"ce_id": event.id, "ce_source": event.source, "ce_subject": event.subject}
+    for name, value in attributes.items():
         if len(value) > MOST_CHARACTERS or "\0" in value:
             raise InvalidEvent(
                 f"{name} is longer than {MOST_CHARACTERS} characters, or holds a NUL"

@@ -8,23 +8,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
 from waybill_chassis import metrics
-from waybill_chassis.consumer.decoding import Record
+from waybill_chassis.consumer.client import Client, Record
 from waybill_chassis.consumer.turn import Turn, pause_of
 from waybill_chassis.dead_letters import TooManyDeadLetters
 
 Settle = Callable[[Sequence[Record], Turn], Awaitable[Sequence[Record]]]
-
-IDLE_MILLISECONDS = 20
-"""FastStream waits so long for records, then sleeps as long: the delay of a quiet topic."""
 
 METADATA_SECONDS = 5
 """How soon new topics of a pattern are seen."""
@@ -35,6 +33,9 @@ SESSION_SECONDS = 10
 REBALANCE_SECONDS = 30
 """How long the group waits for its members to hand over."""
 
+POLL_SECONDS = 300
+"""A batch that shows no sign of life for so long loses its partitions: its handler hangs."""
+
 HANDOVER_SECONDS = 20.0
 """How long a member finishes its batch before it hands over, or stops."""
 
@@ -43,8 +44,6 @@ COMMIT_SECONDS = 5.0
 
 PING_SECONDS = 2.0
 WATCH_SECONDS = 5.0
-
-_NOWHERE = TopicPartition("waybill.nowhere", 0)
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +115,7 @@ class Reader:
             ) from None
 
     @property
-    def _consumer(self) -> AIOKafkaConsumer | None:
+    def _consumer(self) -> Client | None:
         return None if self._subscriber is None else self._subscriber.consumer
 
     async def _run(self) -> None:
@@ -126,7 +125,7 @@ class Reader:
             broker = self._new_broker()
             watching = asyncio.create_task(self._watch())
             try:
-                if await self._unless_stopped(broker.start()):
+                if await self._unless_stopped(_start(broker)):
                     attempt = 0
                     await self._unless_stopped(self._trouble.wait())
             except (KafkaError, OSError, TimeoutError) as error:
@@ -153,13 +152,14 @@ class Reader:
             group_id=self._group,
             batch=True,
             max_records=self._max_batch,
-            batch_timeout_ms=IDLE_MILLISECONDS,
+            batch_timeout_ms=1,  # our client waits by itself
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             parser=_parse,
             decoder=_decode,
             no_reply=True,
             session_timeout_ms=SESSION_SECONDS * 1000,
+            max_poll_interval_ms=POLL_SECONDS * 1000,
             rebalance_timeout_ms=REBALANCE_SECONDS * 1000,
             listener=_Handover(self._revoked, self._assigned),
         )
@@ -188,7 +188,7 @@ class Reader:
             return
         consumer = self._consumer
         assert consumer is not None
-        self._turn = turn = Turn(lambda: _keep_alive(consumer))
+        self._turn = turn = Turn(consumer.keep_alive)
         self._between.clear()
         try:
             settled = await self._settle(records, turn)
@@ -210,7 +210,7 @@ class Reader:
         self._failure = failure
         self._ended.set()
 
-    async def _acknowledge(self, consumer: AIOKafkaConsumer) -> None:
+    async def _acknowledge(self, consumer: Client) -> None:
         """Commit what is owed; what the broker does not take in time is owed on."""
         owed = dict(self._owed)
         if not owed:
@@ -256,7 +256,7 @@ class Reader:
             except (KafkaError, OSError, TimeoutError) as error:
                 self._say("broker away", error)
 
-    async def _measure_lag(self, consumer: AIOKafkaConsumer) -> None:
+    async def _measure_lag(self, consumer: Client) -> None:
         assigned = consumer.assignment()
         if not assigned:
             return
@@ -332,6 +332,13 @@ class _Ear:
             self._hear(exc_info)
 
 
+async def _start(broker: KafkaBroker) -> None:
+    await broker.connect()
+    made = broker.config.broker_config
+    made.builder = partial(Client, **made.builder.keywords)  # type: ignore[attr-defined]
+    await broker.start()
+
+
 async def _parse(records: tuple[Record, ...]) -> KafkaMessage:
     # Never fails: what the bytes mean is found out record by record.
     return KafkaMessage(
@@ -352,12 +359,6 @@ class _NoConsumer:
 
 
 _NO_CONSUMER = _NoConsumer()
-
-
-async def _keep_alive(consumer: AIOKafkaConsumer) -> None:
-    # A poll of a partition that nobody has: it takes no record, and counts as a sign of life.
-    with contextlib.suppress(KafkaError):
-        await consumer.getmany(_NOWHERE, timeout_ms=0)
 
 
 async def _ended(task: "asyncio.Future[Any]") -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import structlog
 
 from waybill_chassis import dead_letters, inbox, metrics
-from waybill_chassis.consumer.decoding import Decoder, Received, Record
+from waybill_chassis.consumer.client import Record
+from waybill_chassis.consumer.decoding import Decoder, Received
 from waybill_chassis.consumer.turn import Turn, pause_of
 from waybill_chassis.database import Database, UnitOfWork
 from waybill_chassis.dead_letters import Share, TooManyDeadLetters
