@@ -176,6 +176,11 @@ async def update(uow: UnitOfWork, agent: Agent) -> None:
     await uow.execute(_JOIN, {"id": agent.id, "teams": list(agent.teams)})
 
 
+async def all_ids(uow: UnitOfWork) -> list[UUID]:
+    """Everybody there is."""
+    return [row.id for row in await uow.execute(text("SELECT id FROM agents"))]
+
+
 async def by_email(connection: AsyncConnection, email: str) -> Agent | None:
     """The agent with this address, in whatever case it is written."""
     row = (await connection.execute(_BY_EMAIL, {"email": email})).first()

@@ -81,7 +81,7 @@ async def change_agent(
 
 async def recount(uow: UnitOfWork, *, repair: bool) -> list[tuple[Agent, int]]:
     """Agents whose number of open tickets is not what their tickets say, and what these say."""
-    agents = await people.lock(uow, teams=[team.slug for team in await _all_teams(uow)])
+    agents = await people.lock(uow, await people.all_ids(uow))
     counted = await people.counted(uow, [agent.id for agent in agents])
     wrong = [(a, counted[a.id]) for a in agents if a.open_tickets != counted[a.id]]
     if repair:
@@ -119,7 +119,3 @@ async def _serve(uow: UnitOfWork, agent: Agent, origin: Origin) -> Agent:
 async def _check_teams(uow: UnitOfWork, teams: tuple[str, ...]) -> None:
     if missing := set(teams) - await people.known_teams(uow, teams):
         raise invalid_field("teams", f"must be teams that there are: not {', '.join(missing)}")
-
-
-async def _all_teams(uow: UnitOfWork) -> list[Team]:
-    return await people.team_page(uow.connection, after=None, limit=10_000)

@@ -1,0 +1,169 @@
+"""Routing over a real database, told by events made here, asked over HTTP."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from google.protobuf.message import Message
+from sqlalchemy import text
+from waybill.common.v1 import ticket_enums_pb2 as words
+from waybill.intake.v1.events_pb2 import TicketOpened, TicketStatusChanged
+from waybill.intake.v1.ticket_pb2 import Ticket
+from waybill.routing.v1 import events_pb2
+from waybill.sla.v1.events_pb2 import TicketEscalated
+from waybill_chassis.events import NO_TRACE, Event, events_topic
+from waybill_chassis.ids import new_id
+from waybill_chassis.testing.services import TestedService, tested_service
+from waybill_routing.bootstrap import build
+from waybill_routing.consumers import handle
+from waybill_routing.settings import Settings
+
+
+@dataclass
+class Routing:
+    """The service, and shorthands for what is told to it and asked of it."""
+
+    service: TestedService[Settings]
+    agents: dict[str, UUID] = field(default_factory=dict)
+
+    @property
+    def client(self) -> Any:
+        return self.service.client
+
+    @property
+    def database(self) -> Any:
+        return self.service.rt.database
+
+    def headers(self, *roles: str, **options: Any) -> dict[str, str]:
+        return self.service.mint.headers(*(roles or ("agent",)), **options)
+
+    async def add_agent(
+        self,
+        name: str,
+        *teams: str,
+        capacity: int = 200,
+        presence: str = "available",
+    ) -> UUID:
+        answer = await self.client.post(
+            "/v1/agents",
+            headers=self.headers("admin", sub="root@example.com"),
+            json={
+                "email": f"{name}@example.com",
+                "name": name.title(),
+                "teams": list(teams) or ["support"],
+                "capacity": capacity,
+                "presence": presence,
+            },
+        )
+        assert answer.status_code == 201, answer.text
+        self.agents[name] = UUID(answer.json()["id"])
+        return self.agents[name]
+
+    def ticket(
+        self,
+        id: UUID | None = None,
+        *,
+        status: int = words.STATUS_PENDING,
+        priority: int = words.PRIORITY_MEDIUM,
+        type: int = words.TICKET_TYPE_TECHNICAL,
+        product: str = "demo",
+        opened_at: datetime | None = None,
+    ) -> Ticket:
+        ticket = Ticket(
+            id=str(id or new_id()),
+            number="WB-1",
+            product=product,
+            type=type,
+            priority=priority,
+            status=status,
+        )
+        ticket.created_at.FromDatetime(opened_at or self.service.clock.now())
+        return ticket
+
+    def event(
+        self, message: Message, subject: str, sequence: int, *, owner: str = "intake"
+    ) -> Event[Any]:
+        return Event(
+            id=str(new_id()),
+            source=f"/waybill/{owner}",
+            type=message.DESCRIPTOR.full_name,
+            subject=subject,
+            time=self.service.clock.now(),
+            sequence=sequence,
+            message=message,
+            trace=NO_TRACE,
+            topic=events_topic(owner),
+            partition=0,
+            offset=0,
+        )
+
+    def opened(self, ticket: Ticket, sequence: int = 1) -> Event[Any]:
+        return self.event(TicketOpened(ticket=ticket), ticket.id, sequence)
+
+    def moved(self, ticket: Ticket, status: int, sequence: int) -> Event[Any]:
+        changed = Ticket()
+        changed.CopyFrom(ticket)
+        changed.status = status
+        message = TicketStatusChanged(ticket=changed, to=status)
+        setattr(message, "from", ticket.status)
+        return self.event(message, ticket.id, sequence)
+
+    def escalated(self, ticket: Ticket, *teams: str, sequence: int = 1) -> Event[Any]:
+        return self.event(TicketEscalated(teams=teams), ticket.id, sequence, owner="sla")
+
+    async def hear(self, *events: Event[Any]) -> None:
+        async with self.database.unit_of_work() as uow:
+            await handle(uow, events)
+
+    async def open(self, **facts: Any) -> Ticket:
+        ticket = self.ticket(**facts)
+        await self.hear(self.opened(ticket))
+        return ticket
+
+    async def told(self, subject: Any) -> list[Any]:
+        """What was told of a ticket or an agent, in order."""
+        async with self.database.reading() as connection:
+            rows = await connection.execute(
+                text("SELECT type, payload FROM outbox WHERE aggregateid = :id ORDER BY sequence"),
+                {"id": str(subject)},
+            )
+            kinds = [(row.type.rpartition(".")[2], row.payload) for row in rows]
+        return [getattr(events_pb2, name).FromString(payload) for name, payload in kinds]
+
+    async def rows(self, query: str, **parameters: Any) -> Sequence[Any]:
+        async with self.database.reading() as connection:
+            return (await connection.execute(text(query), parameters)).all()
+
+    async def loads(self) -> dict[str, int]:
+        rows = await self.rows("SELECT name, open_tickets FROM agents")
+        return {row.name: row.open_tickets for row in rows}
+
+    async def assignment(self, ticket: Ticket, **options: Any) -> dict[str, Any]:
+        answer = await self.client.get(
+            f"/v1/tickets/{ticket.id}/assignment", headers=self.headers("agent", **options)
+        )
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def claim(self, ticket: Any, name: str, **options: Any) -> Any:
+        return await self.client.post(
+            f"/v1/tickets/{getattr(ticket, 'id', ticket)}/assignment/claim",
+            headers=self.headers("agent", sub=f"{name}@example.com", **options),
+        )
+
+
+@pytest.fixture
+async def routing(new_service_database: Any, mint: Any, clock: Any) -> AsyncIterator[Routing]:
+    async with tested_service(
+        "routing",
+        build,
+        Settings,
+        database_url=await new_service_database("routing"),
+        mint=mint,
+        clock=clock,
+    ) as service:
+        yield Routing(service)
