@@ -1,0 +1,1 @@
+"""What kb knows: articles, quick replies, texts and how alike they are. Pure."""

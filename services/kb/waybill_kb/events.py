@@ -1,0 +1,149 @@
+"""Protobuf from and to what kb knows."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from waybill.common.v1.actor_pb2 import Actor, Cause
+from waybill.intake.v1.ticket_pb2 import Ticket
+from waybill.kb.v1 import article_pb2
+from waybill.kb.v1.article_pb2 import SimilarTicket
+from waybill.kb.v1.events_pb2 import (
+    ArticleArchived,
+    ArticlePublished,
+    DuplicateSuspected,
+    IssueRepeated,
+)
+from waybill_chassis.causes import automation
+from waybill_chassis.events import InvalidEvent
+from waybill_chassis.ids import parse_id
+
+from waybill_kb.domain.articles import Article, State, Visibility
+from waybill_kb.domain.texts import text_hash
+from waybill_kb.domain.tickets import Finding, Picture, Sibling
+
+_STATES = {
+    State.DRAFT: article_pb2.ARTICLE_STATE_DRAFT,
+    State.PUBLISHED: article_pb2.ARTICLE_STATE_PUBLISHED,
+    State.ARCHIVED: article_pb2.ARTICLE_STATE_ARCHIVED,
+}
+_VISIBILITIES = {
+    Visibility.PUBLIC: article_pb2.VISIBILITY_PUBLIC,
+    Visibility.INTERNAL: article_pb2.VISIBILITY_INTERNAL,
+}
+
+
+def ticket_id(text: str) -> UUID:
+    """A ticket's id, as every event about one has it."""
+    if (id := parse_id(text)) is None:
+        raise InvalidEvent(f"{text!r} is no ticket id")
+    return id
+
+
+def from_ticket(ticket: Ticket, sequence: int) -> Picture:
+    """What kb keeps of a ticket."""
+    if not ticket.HasField("created_at"):
+        raise InvalidEvent(f"ticket {ticket.id} lacks created_at")
+    return Picture(
+        id=ticket_id(ticket.id),
+        number=ticket.number,
+        product=ticket.product,
+        submitter_id=ticket.submitter.id,
+        text_hash=text_hash(ticket.title, ticket.description),
+        text=f"{ticket.title}\n{ticket.description}",
+        language=ticket.language,
+        created_at=ticket.created_at.ToDatetime(tzinfo=UTC),
+        external_ref=bool(ticket.external_ref),
+        sequence=sequence,
+    )
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """A moment as protobuf has it; None stays None."""
+    if moment is None:
+        return None
+    found = Timestamp()
+    found.FromDatetime(moment)
+    return found
+
+
+def to_article(article: Article, *, body: bool) -> article_pb2.Article:
+    """An article, with or without its body."""
+    content = article.content
+    return article_pb2.Article(
+        id=str(article.id),
+        version=article.version,
+        state=_STATES[article.state],
+        title=content.title,
+        summary=content.summary,
+        body=content.body if body else "",
+        language=content.language,
+        products=content.products,
+        tags=content.tags,
+        visibility=_VISIBILITIES[content.visibility],
+        published_at=timestamp(article.published_at),
+        updated_at=timestamp(article.updated_at),
+    )
+
+
+def article_published(article: Article, actor: Actor, cause: Cause) -> ArticlePublished:
+    """A version can be found from now on."""
+    return ArticlePublished(actor=actor, cause=cause, article=to_article(article, body=True))
+
+
+def article_archived(article: Article, actor: Actor, cause: Cause) -> ArticleArchived:
+    """An article can be found no longer."""
+    return ArticleArchived(actor=actor, cause=cause, article=to_article(article, body=False))
+
+
+def _same(ticket: Sibling) -> SimilarTicket:
+    return SimilarTicket(
+        ticket_id=str(ticket.id),
+        number=ticket.number,
+        similarity=1.0,
+        same_text=True,
+        same_submitter=True,
+        created_at=timestamp(ticket.created_at),
+    )
+
+
+def duplicate_suspected(finding: Finding, cause: Cause) -> DuplicateSuspected:
+    """All its twins are equally similar, so the oldest comes first: the one to merge into."""
+    return DuplicateSuspected(
+        actor=automation("kb"),
+        cause=cause,
+        ticket_id=str(finding.ticket.id),
+        candidates=[_same(ticket) for ticket in finding.duplicates],
+    )
+
+
+def issue_repeated(
+    finding: Finding, submitter_id: str, window: timedelta, cause: Cause
+) -> IssueRepeated:
+    """The same issue again; the count includes the ticket itself."""
+    told = IssueRepeated(
+        actor=automation("kb"),
+        cause=cause,
+        ticket_id=str(finding.ticket.id),
+        submitter_id=submitter_id,
+        count=len(finding.earlier) + 1,
+        earlier=[_same(ticket) for ticket in finding.earlier],
+    )
+    told.window.FromTimedelta(window)
+    return told
+
+
+def similar(tickets: Sequence[tuple[Sibling, float, bool, bool]]) -> list[SimilarTicket]:
+    """Tickets with their similarity, whether text and submitter are the same."""
+    return [
+        SimilarTicket(
+            ticket_id=str(ticket.id),
+            number=ticket.number,
+            similarity=similarity,
+            same_text=same_text,
+            same_submitter=same_submitter,
+            created_at=timestamp(ticket.created_at),
+        )
+        for ticket, similarity, same_text, same_submitter in tickets
+    ]

@@ -1,0 +1,1 @@
+"""kb's tables and every SQL statement."""

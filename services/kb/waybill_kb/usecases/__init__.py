@@ -1,0 +1,1 @@
+"""What kb does: plain functions within a unit of work that the edge commits."""
