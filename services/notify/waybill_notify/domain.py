@@ -251,8 +251,9 @@ class RetryPolicy:
 
     def pause(self, attempts: int, chance: float) -> timedelta:
         """How long to wait after so many failed attempts; `chance` from 0 to 1."""
-        grown = min(self.first * self.factor ** min(attempts - 1, 50), self.most)
-        return grown * (1 + self.jitter * (2 * chance - 1))
+        grown = self.first.total_seconds() * self.factor ** min(attempts - 1, 50)
+        bounded = min(grown, self.most.total_seconds())
+        return timedelta(seconds=bounded * (1 + self.jitter * (2 * chance - 1)))
 
 
 AWAY_PAUSE = timedelta(seconds=5)

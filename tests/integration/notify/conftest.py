@@ -120,6 +120,7 @@ class Told:
             getattr(ticket_enums_pb2, f"STATUS_{to.upper()}"),
         )
         number = getattr(ticket_enums_pb2, f"CLOSE_REASON_{reason.upper()}") if reason else 0
+        self.ticket.close_reason = number
         return self.intake(
             events_pb2.TicketStatusChanged,
             actor=actor or self.agent(),
