@@ -1,0 +1,3 @@
+from waybill_chassis.migrate import run_env
+
+run_env()

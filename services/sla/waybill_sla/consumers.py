@@ -1,0 +1,79 @@
+"""What sla hears: intake's tickets, who has them by routing, and what comes again by kb."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from waybill.intake.v1 import events_pb2 as intake
+from waybill.kb.v1 import events_pb2 as kb
+from waybill.routing.v1 import events_pb2 as routing
+from waybill_chassis.causes import event_cause
+from waybill_chassis.consumer import Consumer
+from waybill_chassis.database import Database, UnitOfWork
+from waybill_chassis.events import Event, InvalidEvent, events_topic
+
+from waybill_sla import events, usecases
+from waybill_sla.domain.policy import Rules
+from waybill_sla.domain.ticket import Repetition, SourceEvent
+from waybill_sla.usecases import Erasure, News
+
+GROUP = "waybill-sla"
+
+_TICKETS = (
+    intake.TicketOpened,
+    intake.TicketEdited,
+    intake.TicketStatusChanged,
+    intake.MessagePosted,
+    intake.TicketMerged,
+)
+_ASSIGNMENTS = (routing.TicketQueued, routing.TicketAssigned, routing.TicketReleased)
+HEARD = (*_TICKETS, *_ASSIGNMENTS, intake.PersonErased, kb.IssueRepeated)
+
+
+def consumer(database: Database, *, bootstrap_servers: str, rules: Rules) -> Consumer:
+    """The one consumer of the service."""
+
+    async def handle_with_rules(uow: UnitOfWork, batch: Sequence[Event[Any]]) -> None:
+        await handle(uow, batch, rules)
+
+    return Consumer(
+        database,
+        bootstrap_servers=bootstrap_servers,
+        group=GROUP,
+        handle=handle_with_rules,
+        types=HEARD,
+        topics=(events_topic("intake"), events_topic("routing"), events_topic("kb")),
+    )
+
+
+async def handle(uow: UnitOfWork, batch: Sequence[Event[Any]], rules: Rules) -> None:
+    """A batch at once: load, decide in memory, write."""
+    await usecases.hear(uow, [news for event in batch for news in news_of(event)], rules)
+
+
+def news_of(event: Event[Any]) -> list[News]:
+    """The facts that an event tells."""
+    message = event.message
+    if isinstance(message, intake.PersonErased):
+        erasure = Erasure(message.submitter_id)
+        return [_news(event, id, erasure) for id in message.ticket_ids]
+    if isinstance(message, kb.IssueRepeated):
+        led_by = SourceEvent(event.id, event.type, event.source)
+        return [_news(event, message.ticket_id, Repetition(message.count, led_by))]
+    if event.sequence is None:
+        raise InvalidEvent("the event has no ce_sequence")
+    if isinstance(message, _ASSIGNMENTS):
+        assignment = message.assignment
+        fact = events.from_assignment(assignment, event.sequence)
+        return [_news(event, assignment.ticket_id, fact)]
+    ticket = events.from_ticket(message.ticket, event.sequence)
+    return [_news(event, message.ticket.id, ticket)]
+
+
+def _news(
+    event: Event[Any],
+    id: str,
+    fact: usecases.Fact,
+) -> News:
+    return News(
+        events.ticket_id(id), fact, event.time, event.message.actor, event_cause(event), event.trace
+    )

@@ -1,0 +1,262 @@
+"""What a fact about a ticket does to its clock. Facts are judged by when they happened."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from waybill_sla.domain import ladder, ledger
+from waybill_sla.domain.clock import Clock, Outcome, Target
+from waybill_sla.domain.ledger import NO_TIME, Ledger
+from waybill_sla.domain.policy import Agreement, Rules
+from waybill_sla.domain.telling import (
+    BreachRetracted,
+    ClockPaused,
+    ClockResumed,
+    ClockStarted,
+    StartReason,
+    TargetBreached,
+    TargetMet,
+    Telling,
+)
+from waybill_sla.domain.ticket import Repetition, Ticket, Wait
+from waybill_sla.domain.words import ClockState, Level, SegmentKind, Status, TargetKind, TargetState
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """The circumstances of a fact: when it happened, which event told it, what time it is now."""
+
+    at: datetime
+    event_id: str
+    now: datetime
+    new_id: Callable[[], UUID]
+
+
+def hear_ticket(
+    clock: Clock, ticket: Ticket, hearing: Hearing, agreed: Agreement, *, again: bool = False
+) -> Outcome:
+    """What intake said of the ticket. Stale news changes nothing.
+
+    `again` also takes what bears the number that was heard last, as a comparison does.
+    """
+    known = clock.ticket
+    if known is not None and ticket.sequence < known.sequence + (0 if again else 1):
+        return Outcome(clock)
+    if known is None:
+        before = replace(clock, segments=ledger.begun(ticket, hearing.event_id))
+    else:
+        before = clock
+    policy = agreed.policies.choose(ticket, _pinned(clock))
+    after = replace(
+        before,
+        ticket=ticket,
+        segments=ledger.continued(before.segments, ticket, hearing.at, hearing.event_id),
+        policy_id=policy.id,
+        policy_version=policy.version,
+    )
+    if known is not None and known.episode != ticket.episode:
+        after = replace(after, followed_up=frozenset())
+    if known is not None and _reopened(known, ticket):
+        after = replace(after, level=Level.NONE)
+    if known is not None and before.state is after.state is ClockState.STOPPED:
+        return Outcome(replace(clock, ticket=ticket))
+    allowed = policy.allowed(ticket.priority)
+    targets = before.targets or tuple(
+        Target(kind, TargetState.RUNNING, time, ticket.created_at + time)
+        for kind, time in allowed.items()
+    )
+    judged = tuple(
+        _judged(target, after, allowed[target.kind], agreed.rules, hearing) for target in targets
+    )
+    after = replace(after, targets=judged)
+    moved = [target.due_at for target in targets] != [target.due_at for target in judged]
+    if known is None or moved or before.state is not after.state:
+        after = replace(after, dated=clock.dated + 1)
+    told = (
+        *_starting(known, after, hearing),
+        *_turning(before, after),
+        *(
+            telling
+            for old, new in zip(targets, judged, strict=True)
+            for telling in _changes(old, new, after, hearing)
+        ),
+    )
+    return ladder.climb(_stamped(after, told, hearing.now), told, agreed.ladder, hearing.now)
+
+
+def hear_wait(clock: Clock, wait: Wait) -> Outcome:
+    """What routing said about who has the ticket. It tells nothing, but moves a timer."""
+    if clock.wait is not None and wait.sequence < clock.wait.sequence:
+        return Outcome(clock)
+    return Outcome(replace(clock, wait=wait))
+
+
+def hear_repetition(
+    clock: Clock, repetition: Repetition, agreed: Agreement, now: datetime
+) -> Outcome:
+    """What kb said about the same issue coming again."""
+    if clock.repetition is not None and repetition.count <= clock.repetition.count:
+        return Outcome(clock)
+    clock = replace(clock, repetition=repetition)
+    return ladder.climb(clock, (), agreed.ladder, now) if clock.ticket else Outcome(clock)
+
+
+def forget_person(clock: Clock, submitter_id: str) -> Outcome:
+    """The person's address is erased."""
+    if clock.ticket is None or clock.ticket.submitter_id != submitter_id:
+        return Outcome(clock)
+    return Outcome(replace(clock, ticket=replace(clock.ticket, submitter_email="")))
+
+
+def _pinned(clock: Clock) -> tuple[UUID, int] | None:
+    return None if clock.policy_id is None else (clock.policy_id, clock.policy_version)
+
+
+def _reopened(known: Ticket, ticket: Ticket) -> bool:
+    return ticket.reopenings > known.reopenings
+
+
+def _stamped(clock: Clock, told: tuple[Telling, ...], now: datetime) -> Clock:
+    """The next version, if there is anything to tell."""
+    return replace(clock, version=clock.version + 1, updated_at=now) if told else clock
+
+
+def _ends(
+    kind: TargetKind, segments: Ledger, ticket: Ticket
+) -> tuple[datetime | None, datetime | None]:
+    """When the target was reached, and when it ceased to apply; at most one of them."""
+    last = segments[-1]
+    if kind is TargetKind.RESOLUTION:
+        solved = segments[-2] if last.status is Status.CLOSED and len(segments) > 1 else last
+        if solved.status is Status.RESOLVED:
+            return _run_began(segments, solved.started_at), None
+        return None, last.started_at if last.status is Status.CLOSED else None
+    dropped = next((part.started_at for part in segments if part.status is Status.RESOLVED), None)
+    if dropped is None and last.status is Status.CLOSED:
+        dropped = last.started_at
+    first = ticket.first_response_at
+    if first is not None and (dropped is None or first <= dropped):
+        return first, None
+    return None, dropped
+
+
+def _run_began(segments: Ledger, since: datetime) -> datetime:
+    """When the run of `resolved` that goes on at `since` began."""
+    for part in reversed([part for part in segments if part.started_at <= since]):
+        if part.status is Status.RESOLVED:
+            since = part.started_at
+        elif part.status is not Status.CLOSED:
+            break
+    return since
+
+
+def _judged(
+    target: Target, clock: Clock, allowed: timedelta, rules: Rules, hearing: Hearing
+) -> Target:
+    """The target as the ledger has it now. A deadline that may just have passed is the timer's."""
+    assert clock.ticket is not None
+    reached, dropped = _ends(target.kind, clock.segments, clock.ticket)
+    end = reached or dropped
+    if end is not None:
+        target = replace(
+            target,
+            stopped_at=reached,
+            due_at=ledger.deadline(
+                ledger.until(clock.segments, end), target.allowed, clock.calendar
+            ),
+        )
+        if ledger.elapsed(clock.segments, end, clock.calendar) > target.allowed:
+            return _breached(target, hearing)
+        state = TargetState.MET if reached is not None else TargetState.CANCELLED
+        return replace(target, state=state, stopped_at=end, breached_at=None, breach_event_id=None)
+    due = ledger.deadline(clock.segments, allowed, clock.calendar)
+    target = replace(target, allowed=allowed, due_at=due, stopped_at=None)
+    used = ledger.elapsed(clock.segments, hearing.now, clock.calendar)
+    if ledger.certain(clock.segments, clock.calendar) > allowed or (
+        target.breached_at is not None and clock.state is ClockState.RUNNING and due <= hearing.now
+    ):
+        return _breached(target, hearing)
+    # What was warned of stays warned of, unless the time for it has not come after all.
+    warned = max(
+        (
+            share
+            for share in rules.shares
+            if share <= target.warned_share and allowed * share <= used
+        ),
+        default=0.0,
+    )
+    return replace(
+        target,
+        state=open_state(clock, warned, rules),
+        breached_at=None,
+        breach_event_id=None,
+        warned_share=warned,
+    )
+
+
+def open_state(clock: Clock, warned: float, rules: Rules) -> TargetState:
+    """How a target stands that is neither reached nor overdue."""
+    if clock.state is not ClockState.RUNNING:
+        return TargetState.PAUSED
+    return TargetState.AT_RISK if warned >= rules.at_risk_share else TargetState.RUNNING
+
+
+def _breached(target: Target, hearing: Hearing) -> Target:
+    return replace(
+        target,
+        state=TargetState.BREACHED,
+        breached_at=target.due_at,
+        breach_event_id=target.breach_event_id or hearing.new_id(),
+    )
+
+
+def _starting(known: Ticket | None, clock: Clock, hearing: Hearing) -> tuple[Telling, ...]:
+    ticket = clock.ticket
+    assert ticket is not None
+    if known is None:
+        return (ClockStarted(clock.started_at, StartReason.OPENED),)
+    if (known.priority, known.type) == (ticket.priority, ticket.type):
+        return ()
+    if clock.state is ClockState.STOPPED:
+        return ()
+    return (ClockStarted(hearing.at, StartReason.RECOMPUTED),)
+
+
+def _turning(before: Clock, after: Clock) -> tuple[Telling, ...]:
+    """That the clock stands still, for another reason than before, or that it runs again."""
+    old, new = before.segments[-1], after.segments[-1]
+    if after.state is not ClockState.RUNNING:
+        return (ClockPaused(new.started_at, new.status),) if new.status is not old.status else ()
+    since = before.paused_since
+    if since is None:
+        return ()
+    resumed = next(
+        part.started_at
+        for part in after.segments[len(before.segments) - 1 :]
+        if part.kind is SegmentKind.RUNNING
+    )
+    return (ClockResumed(resumed, resumed - since),)
+
+
+def _changes(old: Target, new: Target, clock: Clock, hearing: Hearing) -> tuple[Telling, ...]:
+    told: list[Telling] = []
+    if old.breached_at is not None and old.breach_event_id and new.breached_at is None:
+        met_at = new.stopped_at if new.state is TargetState.MET else None
+        told.append(
+            BreachRetracted(hearing.at, new.kind, old.breached_at, met_at, old.breach_event_id)
+        )
+    if old.breached_at is None and new.breached_at is not None and new.breach_event_id:
+        told.append(TargetBreached(new.breached_at, new.breach_event_id, new.kind, hearing.now))
+    reached = new.stopped_at is not None and new.state is not TargetState.CANCELLED
+    if reached and new.stopped_at is not None and new.stopped_at != old.stopped_at:
+        told.append(
+            TargetMet(
+                new.stopped_at,
+                new.kind,
+                new.due_at,
+                max(clock.elapsed(new, hearing.now), NO_TIME),
+                late=new.state is TargetState.BREACHED,
+            )
+        )
+    return tuple(told)

@@ -1,0 +1,56 @@
+"""What sla knows of a ticket: facts of others, each kept with the number of its last event."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from waybill_sla.domain.words import Priority, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket as intake last told of it; `sequence` is the `ce_sequence` of that event."""
+
+    id: UUID
+    number: str
+    product: str
+    type: str
+    priority: Priority
+    status: Status
+    created_at: datetime
+    status_since: datetime
+    episode: int
+    episode_since: datetime
+    first_response_at: datetime | None
+    resolved_at: datetime | None
+    reopened_at: datetime | None
+    reopenings: int
+    submitter_id: str
+    submitter_email: str
+    tier: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Since when nobody has had a ticket, as routing last told; None while somebody has it."""
+
+    unassigned_since: datetime | None
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEvent:
+    """An event of another service that led to something."""
+
+    id: str
+    type: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """How often the submitter has come with this issue, and the event that told so."""
+
+    count: int
+    event: SourceEvent

@@ -1,0 +1,176 @@
+"""Which timers a clock needs, and what happens when they come due."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from waybill_chassis.events import NO_TRACE, TraceContext
+
+from waybill_sla.domain import ladder, ledger
+from waybill_sla.domain.clock import Clock, Outcome, Target
+from waybill_sla.domain.facts import open_state
+from waybill_sla.domain.policy import Agreement
+from waybill_sla.domain.telling import FollowUpDue, TargetAtRisk, TargetBreached
+from waybill_sla.domain.words import ClockState, FollowUp, Status, TargetState, TimerKind
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """What a timer is for. `name` is the target, the follow-up or the rung.
+
+    `stamp` is what it was armed for, the clock's `dated` or an episode: in another it is stale.
+    """
+
+    kind: TimerKind | FollowUp
+    name: str
+    share: float
+    due_at: datetime
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """An alarm that is armed: since when by what happened, and by which trace."""
+
+    id: UUID
+    ticket_id: UUID
+    alarm: Alarm
+    armed_at: datetime
+    armed_by: TraceContext = NO_TRACE
+
+
+def wanted(clock: Clock, agreed: Agreement) -> frozenset[Alarm]:
+    """All the alarms that a clock needs as it stands."""
+    if clock.ticket is None or clock.state is ClockState.STOPPED:
+        return frozenset()
+    found = [alarm for alarm in _follow_ups(clock, agreed) if alarm.kind not in clock.followed_up]
+    if clock.state is ClockState.RUNNING:
+        for target in clock.targets:
+            found += _deadlines(clock, target, agreed)
+        found += [
+            Alarm(TimerKind.UNASSIGNED, rung.name, 0.0, due, 0)
+            for rung, due in ladder.waits(clock, agreed.ladder)
+        ]
+    return frozenset(found)
+
+
+def _deadlines(clock: Clock, target: Target, agreed: Agreement) -> list[Alarm]:
+    if not target.open:
+        return []
+    return [
+        Alarm(TimerKind.DUE, target.kind, 1.0, target.due_at, clock.dated),
+        *(
+            Alarm(
+                TimerKind.WARNING,
+                target.kind,
+                share,
+                ledger.deadline(clock.segments, target.allowed * share, clock.calendar),
+                clock.dated,
+            )
+            for share in agreed.rules.shares
+            if share > target.warned_share
+        ),
+    ]
+
+
+_FOLLOWED = {
+    Status.AWAITING_USER: (
+        FollowUp.REMINDER_1,
+        FollowUp.REMINDER_2,
+        FollowUp.AUTO_CLOSE_AWAITING,
+    ),
+    Status.RESOLVED: (FollowUp.AUTO_CLOSE_RESOLVED,),
+}
+
+
+def _follow_ups(clock: Clock, agreed: Agreement) -> list[Alarm]:
+    ticket = clock.ticket
+    assert ticket is not None
+    return [
+        Alarm(kind, kind, 0.0, ticket.episode_since + agreed.rules.follow_ups[kind], ticket.episode)
+        for kind in _FOLLOWED.get(ticket.status, ())
+    ]
+
+
+def due(clock: Clock, timers: Sequence[Timer], agreed: Agreement, now: datetime) -> list[Timer]:
+    """Those of a clock's timers that are to fire at `now`, in the order they came due.
+
+    The stale ones are left out, and of several warnings of a target all but the highest.
+    """
+    alarms = wanted(clock, agreed)
+    live = [timer for timer in timers if timer.alarm.due_at <= now and timer.alarm in alarms]
+    highest: dict[str, float] = {}
+    for timer in live:
+        if timer.alarm.kind is TimerKind.WARNING:
+            share = highest.get(timer.alarm.name, 0.0)
+            highest[timer.alarm.name] = max(share, timer.alarm.share)
+    return sorted(
+        (
+            timer
+            for timer in live
+            if timer.alarm.kind is not TimerKind.WARNING
+            or timer.alarm.share == highest[timer.alarm.name]
+        ),
+        key=lambda timer: (timer.alarm.due_at, timer.alarm.share),
+    )
+
+
+def fire(clock: Clock, alarm: Alarm, agreed: Agreement, now: datetime, event_id: UUID) -> Outcome:
+    """What an alarm that has come due does; nothing once it is no longer wanted."""
+    if alarm not in wanted(clock, agreed):
+        return Outcome(clock)
+    match alarm.kind:
+        case TimerKind.WARNING:
+            return _warn(clock, alarm, agreed, now)
+        case TimerKind.DUE:
+            return _breach(clock, alarm, agreed, now, event_id)
+        case TimerKind.UNASSIGNED:
+            rung = next(rung for rung in agreed.ladder if rung.name == alarm.name)
+            return ladder.too_long_unassigned(clock, rung, now)
+        case FollowUp() as kind:
+            return Outcome(
+                replace(clock, followed_up=clock.followed_up | {kind}),
+                (FollowUpDue(alarm.due_at, kind, alarm.stamp),),
+            )
+
+
+def _warn(clock: Clock, alarm: Alarm, agreed: Agreement, now: datetime) -> Outcome:
+    target = _named(clock, alarm)
+    telling = TargetAtRisk(
+        alarm.due_at,
+        target.kind,
+        alarm.share,
+        target.due_at,
+        clock.remaining(target, now),
+    )
+    changed = replace(
+        target,
+        warned_share=alarm.share,
+        state=open_state(clock, alarm.share, agreed.rules),
+    )
+    return ladder.climb(_with(clock, changed, now), (telling,), agreed.ladder, now)
+
+
+def _breach(clock: Clock, alarm: Alarm, agreed: Agreement, now: datetime, id: UUID) -> Outcome:
+    target = _named(clock, alarm)
+    telling = TargetBreached(target.due_at, id, target.kind, now)
+    changed = replace(
+        target, state=TargetState.BREACHED, breached_at=target.due_at, breach_event_id=id
+    )
+    return ladder.climb(_with(clock, changed, now), (telling,), agreed.ladder, now)
+
+
+def _named(clock: Clock, alarm: Alarm) -> Target:
+    return next(target for target in clock.targets if target.kind == alarm.name)
+
+
+def _with(clock: Clock, changed: Target, now: datetime) -> Clock:
+    return replace(
+        clock,
+        targets=tuple(
+            changed if target.kind is changed.kind else target for target in clock.targets
+        ),
+        version=clock.version + 1,
+        updated_at=now,
+    )

@@ -1,0 +1,309 @@
+"""The REST edge: a ticket's deadlines and ledger, escalations, policies, what is at risk."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+from waybill_chassis.auth import ALL_PRODUCTS, Principal, authorize
+from waybill_chassis.causes import person, request_cause
+from waybill_chassis.clock import Clock as Now
+from waybill_chassis.database import Database, UnitOfWork
+from waybill_chassis.http import (
+    Caller,
+    Cursor,
+    CursorParam,
+    Limit,
+    Page,
+    RequestModel,
+    ResponseModel,
+    RunOnce,
+    require,
+    respond,
+)
+from waybill_chassis.rpc import Peers
+
+from waybill_sla import store, tickets, usecases
+from waybill_sla.domain import ledger
+from waybill_sla.domain.clock import Clock, Target
+from waybill_sla.domain.policy import Policy, Rules
+from waybill_sla.domain.words import (
+    ClockState,
+    Level,
+    Priority,
+    SegmentKind,
+    Status,
+    TargetKind,
+    TargetState,
+)
+
+_LIST = Cursor[tuple[datetime, UUID, str]]("sla at risk", tuple[datetime, UUID, str])
+
+LevelWord = StrEnum(  # type: ignore[misc]
+    "LevelWord", {level.name: level.slug for level in Level if level is not Level.NONE}
+)
+
+
+class EscalationRequest(RequestModel):
+    """An escalation by hand."""
+
+    level: LevelWord
+    comment: Annotated[str, Field(max_length=10_000)] = ""
+    teams: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], ...],
+        Field(max_length=10),
+    ] = ()
+
+
+class TargetView(ResponseModel):
+    """One target as of now. In a pause `due_at` is where it stood when the pause began."""
+
+    state: TargetState
+    due_at: datetime
+    allowed: timedelta
+    elapsed: timedelta
+    remaining: timedelta
+    """Negative when it is overdue."""
+    stopped_at: datetime | None
+    breached_at: datetime | None
+    warned_share: float
+
+
+class SegmentView(ResponseModel):
+    """A line of the ledger."""
+
+    kind: SegmentKind
+    status: Status
+    started_at: datetime
+    ended_at: datetime | None
+    working_time: timedelta
+    event_id: str
+
+
+class ClockView(ResponseModel):
+    """A ticket's clock as of `as_of`, with its whole ledger."""
+
+    ticket_id: UUID
+    number: str
+    priority: Priority
+    policy_id: UUID | None
+    policy_version: int
+    state: ClockState
+    started_at: datetime
+    paused_since: datetime | None
+    paused: timedelta
+    response: TargetView | None
+    resolution: TargetView | None
+    escalation_level: str | None
+    ledger: list[SegmentView]
+    as_of: datetime
+    version: int
+
+
+class PolicyView(ResponseModel):
+    """The current version of a policy: working time by priority and target."""
+
+    id: UUID
+    name: str
+    version: int
+    product: str | None
+    type: str | None
+    priority: Priority | None
+    tier: str | None
+    targets: dict[Priority, dict[TargetKind, timedelta]]
+
+
+class AtRiskView(ResponseModel):
+    """A target at risk."""
+
+    ticket_id: UUID
+    number: str
+    product: str
+    priority: Priority
+    target: TargetKind
+    state: TargetState
+    due_at: datetime
+    remaining: timedelta
+    warned_share: float
+    escalation_level: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the routes need."""
+
+    database: Database
+    peers: Peers
+    rules: Rules
+    clock: Now
+
+
+def router(deps: Deps) -> APIRouter:
+    """The routes."""
+    routes = APIRouter(tags=["sla"])
+
+    @routes.get("/v1/tickets/{id}/sla", response_model=ClockView)
+    async def read_clock(id: str, caller: Caller) -> Response:
+        """A ticket's due times, what is left, and every stretch of its clock's life."""
+        clock = await tickets.find(deps.database, deps.peers, deps.rules, id)
+        _must_see(caller, clock)
+        return respond(view_of(clock, deps.clock.now()), version=clock.version)
+
+    @routes.post("/v1/tickets/{id}/escalations", response_model=ClockView, status_code=201)
+    async def escalate(
+        id: str,
+        body: EscalationRequest,
+        caller: Annotated[Principal, require("agent", "service")],
+        once: RunOnce,
+    ) -> Response:
+        """Escalate a ticket by hand; its level only rises until it is reopened."""
+        clock = await tickets.find(deps.database, deps.peers, deps.rules, id)
+        _must_see(caller, clock)
+
+        async def effect(uow: UnitOfWork) -> Response:
+            after = await usecases.escalate(
+                uow,
+                clock.ticket_id,
+                level=Level[body.level.name],
+                teams=body.teams,
+                comment=body.comment,
+                actor=person(caller),
+                cause=request_cause("POST /v1/tickets/{id}/escalations"),
+                rules=deps.rules,
+            )
+            return respond(view_of(after, uow.now), status=201, version=after.version)
+
+        return await once(effect)
+
+    @routes.get("/v1/sla/policies", response_model=Page[PolicyView])
+    async def list_policies(
+        caller: Annotated[Principal, require("agent", "service")],
+    ) -> Response:
+        """The policies in force."""
+        async with deps.database.reading() as connection:
+            found = await store.policies(connection)
+        return respond(
+            Page(items=[_policy(one) for one in found if one.current and _covers(caller, one)])
+        )
+
+    @routes.get("/v1/sla/at-risk", response_model=Page[AtRiskView])
+    async def list_at_risk(
+        caller: Annotated[Principal, require("agent", "service")],
+        product: str | None = None,
+        limit: Limit = 50,
+        cursor: CursorParam = None,
+    ) -> Response:
+        """Targets at risk, the one with the least time left first."""
+        if product is not None:
+            authorize(caller, product=product)
+        mine = None if ALL_PRODUCTS in caller.products else caller.products
+        async with deps.database.reading() as connection:
+            rows = await store.at_risk(
+                connection,
+                products=mine if product is None else frozenset({product}),
+                after=_LIST.decode(cursor),
+                most=limit + 1,
+            )
+        now = deps.clock.now()
+        page = _LIST.page(
+            rows,
+            limit,
+            position=lambda row: (row.due_at, row.ticket_id, row.kind.value),
+            item=lambda row: _at_risk(row, now),
+        )
+        return respond(page)
+
+    return routes
+
+
+def _must_see(caller: Principal, clock: Clock) -> None:
+    """Agents and services see their products' tickets, submitters their own; 404 for the rest."""
+    ticket = clock.ticket
+    assert ticket is not None
+    works = caller.has("agent") or caller.has("service")
+    if works and caller.can_see_product(ticket.product):
+        return
+    email = (caller.email or "").casefold()
+    is_theirs = caller.subject == ticket.submitter_id or (
+        email != "" and email == ticket.submitter_email.casefold()
+    )
+    if not (caller.has("submitter") and ticket.submitter_id and is_theirs):
+        raise tickets.no_such_ticket()
+
+
+def _covers(caller: Principal, policy: Policy) -> bool:
+    return policy.product is None or caller.can_see_product(policy.product)
+
+
+def view_of(clock: Clock, now: datetime) -> ClockView:
+    """The clock as REST shows it."""
+    ticket = clock.ticket
+    assert ticket is not None
+    targets = {target.kind: _target(clock, target, now) for target in clock.targets}
+    return ClockView(
+        ticket_id=clock.ticket_id,
+        number=ticket.number,
+        priority=ticket.priority,
+        policy_id=clock.policy_id,
+        policy_version=clock.policy_version,
+        state=clock.state,
+        started_at=clock.started_at,
+        paused_since=clock.paused_since,
+        paused=ledger.stood_still(clock.segments),
+        response=targets.get(TargetKind.RESPONSE),
+        resolution=targets.get(TargetKind.RESOLUTION),
+        escalation_level=_level(clock.level),
+        ledger=[
+            SegmentView(
+                kind=part.kind,
+                status=part.status,
+                started_at=part.started_at,
+                ended_at=part.ended_at,
+                working_time=clock.calendar.working_time(part.started_at, part.ended_at or now),
+                event_id=part.event_id,
+            )
+            for part in clock.segments
+        ],
+        as_of=now,
+        version=clock.version,
+    )
+
+
+def _target(clock: Clock, target: Target, now: datetime) -> TargetView:
+    return TargetView(
+        state=target.state,
+        due_at=target.due_at,
+        allowed=target.allowed,
+        elapsed=clock.elapsed(target, now),
+        remaining=clock.remaining(target, now),
+        stopped_at=target.stopped_at,
+        breached_at=target.breached_at,
+        warned_share=target.warned_share,
+    )
+
+
+def _policy(policy: Policy) -> PolicyView:
+    return PolicyView.model_validate(policy)
+
+
+def _at_risk(row: store.AtRisk, now: datetime) -> AtRiskView:
+    return AtRiskView(
+        ticket_id=row.ticket_id,
+        number=row.number,
+        product=row.product,
+        priority=row.priority,
+        target=row.kind,
+        state=TargetState.AT_RISK,
+        due_at=row.due_at,
+        remaining=row.due_at - now,
+        warned_share=row.warned_share,
+        escalation_level=_level(row.escalation_level),
+    )
+
+
+def _level(level: Level) -> str | None:
+    return level.slug if level is not Level.NONE else None

@@ -1,0 +1,212 @@
+"""What the service does: hears facts, fires timers, escalates. The edge commits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from waybill.common.v1.actor_pb2 import Actor, Cause
+from waybill_chassis.causes import automation, timer_cause
+from waybill_chassis.database import UnitOfWork
+from waybill_chassis.events import TraceContext
+from waybill_chassis.ids import new_id
+from waybill_chassis.problems import NotFound
+from waybill_chassis.telemetry import current_trace, timer_span
+from waybill_chassis.telemetry.spans import LightSpan
+
+from waybill_sla import events, store
+from waybill_sla.domain import facts, ladder, timing
+from waybill_sla.domain.clock import Clock, Outcome
+from waybill_sla.domain.facts import Hearing
+from waybill_sla.domain.policy import Agreement, Rules
+from waybill_sla.domain.telling import TargetBreached, Telling, TicketEscalated
+from waybill_sla.domain.ticket import Repetition, Ticket, Wait
+from waybill_sla.domain.timing import Timer
+from waybill_sla.domain.words import Level, TimerKind, Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """The person with this submitter id is to be forgotten."""
+
+    submitter_id: str
+
+
+Fact = Ticket | Wait | Repetition | Erasure
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A fact about a ticket, when it happened and who told it.
+
+    `again` also takes what bears the number that was heard last, as a comparison does.
+    """
+
+    ticket_id: UUID
+    fact: Fact
+    at: datetime
+    actor: Actor
+    cause: Cause
+    trace: TraceContext | None = None
+    again: bool = False
+
+
+async def hear(uow: UnitOfWork, news: Sequence[News], rules: Rules) -> dict[UUID, Clock]:
+    """Take in facts in their order: load all clocks, decide in memory, write what changed."""
+    if not news:
+        return {}
+    agreed = await store.agreement(uow.connection, rules)
+    loaded = await store.lock(uow.connection, (item.ticket_id for item in news))
+    clocks = {id: found.clock for id, found in loaded.items()}
+    last: dict[UUID, News] = {}
+    for item in news:
+        outcome = _heard(clocks[item.ticket_id], item, agreed, uow.now)
+        clocks[item.ticket_id] = outcome.clock
+        last[item.ticket_id] = item
+        tell(uow, outcome, actor=item.actor, cause=item.cause, trace=item.trace)
+    await store.save(
+        uow.connection,
+        [
+            changed(loaded[id], clocks[id], agreed, at=item.at, trace=item.trace)
+            for id, item in last.items()
+        ],
+    )
+    return clocks
+
+
+def _heard(clock: Clock, item: News, agreed: Agreement, now: datetime) -> Outcome:
+    match item.fact:
+        case Ticket() as ticket:
+            hearing = Hearing(item.at, item.cause.id, now, new_id)
+            return facts.hear_ticket(clock, ticket, hearing, agreed, again=item.again)
+        case Wait() as wait:
+            return facts.hear_wait(clock, wait)
+        case Repetition() as repetition:
+            return facts.hear_repetition(clock, repetition, agreed, now)
+        case Erasure(submitter_id):
+            return facts.forget_person(clock, submitter_id)
+
+
+@dataclass(slots=True)
+class Fired:
+    """What came due: the clocks looked at, a span for each effect, its lateness in seconds."""
+
+    clocks: int = 0
+    spans: list[LightSpan] = field(default_factory=list)
+    lags: list[tuple[str, float]] = field(default_factory=list)
+
+
+async def fire(uow: UnitOfWork, until: datetime, rules: Rules, *, most: int) -> Fired:
+    """Do what was due at `until`, of about `most` timers; whatever is stale just goes away."""
+    fired = Fired()
+    loaded = await store.claim(uow.connection, until, most)
+    if not loaded:
+        return fired
+    fired.clocks = len(loaded)
+    agreed = await store.agreement(uow.connection, rules)
+    changes = []
+    for found in loaded.values():
+        clock = found.clock
+        for timer in timing.due(clock, found.timers, agreed, until):
+            clock = _fire_one(uow, clock, timer, agreed, fired)
+        changes.append(changed(found, clock, agreed, at=uow.now, trace=None))
+    await store.save(uow.connection, changes)
+    return fired
+
+
+def _fire_one(
+    uow: UnitOfWork, clock: Clock, timer: Timer, agreed: Agreement, fired: Fired
+) -> Clock:
+    alarm = timer.alarm
+    outcome = timing.fire(clock, alarm, agreed, uow.now, new_id())
+    span = timer_span(
+        f"timer {alarm.kind}",
+        timer.armed_by,
+        {
+            "waybill.ticket_id": str(timer.ticket_id),
+            "waybill.timer.name": alarm.name,
+            "waybill.timer.due_at": alarm.due_at.isoformat(),
+        },
+    )
+    fired.spans.append(span)
+    # What was armed when its time had passed already could not have been seen any sooner.
+    late = uow.now - max(alarm.due_at, timer.armed_at)
+    fired.lags.append((alarm.kind.value, max(late.total_seconds(), 0.0)))
+    cause = timer_cause(_word(timer), timer.id)
+    tell(uow, outcome, actor=automation("sla"), cause=cause, trace=span.trace)
+    return outcome.clock
+
+
+def _word(timer: Timer) -> str:
+    """What the causes call a timer: `response_due`, `resolution_warning`, `reminder_1`."""
+    alarm = timer.alarm
+    if alarm.kind is TimerKind.UNASSIGNED or alarm.name == alarm.kind:
+        return alarm.name
+    return f"{alarm.name}_{alarm.kind}"
+
+
+async def escalate(
+    uow: UnitOfWork,
+    ticket_id: UUID,
+    *,
+    level: Level,
+    teams: tuple[str, ...],
+    comment: str,
+    actor: Actor,
+    cause: Cause,
+    rules: Rules,
+) -> Clock:
+    """A person escalates a ticket whose clock is known."""
+    agreed = await store.agreement(uow.connection, rules)
+    loaded = (await store.lock(uow.connection, [ticket_id]))[ticket_id]
+    if loaded.clock.ticket is None:
+        raise NotFound("There is no such ticket.")
+    outcome = ladder.by_hand(loaded.clock, level, teams, comment, uow.now)
+    tell(uow, outcome, actor=actor, cause=cause, trace=None)
+    change = changed(loaded, outcome.clock, agreed, at=uow.now, trace=None)
+    await store.save(uow.connection, [change])
+    return outcome.clock
+
+
+def tell(
+    uow: UnitOfWork, outcome: Outcome, *, actor: Actor, cause: Cause, trace: TraceContext | None
+) -> None:
+    """Emit what an outcome tells. What the ladder does, it does by itself."""
+    for told in outcome.told:
+        led_by = automation("sla") if _by_itself(told) else actor
+        uow.emit(
+            events.to_message(told, outcome.clock, led_by, cause),
+            subject=outcome.clock.ticket_id,
+            occurred_at=told.at,
+            trace=trace,
+            event_id=told.id if isinstance(told, TargetBreached) else None,
+        )
+
+
+def _by_itself(told: Telling) -> bool:
+    if isinstance(told, TicketEscalated):
+        return told.trigger is not Trigger.BY_HAND
+    return isinstance(told, TargetBreached)
+
+
+def changed(
+    loaded: store.Loaded,
+    clock: Clock,
+    agreed: Agreement,
+    *,
+    at: datetime,
+    trace: TraceContext | None,
+) -> store.Changed:
+    """What is to be written: the clock, and the timers that it needs now and did not need yet."""
+    alarms = timing.wanted(clock, agreed)
+    armed = {timer.alarm for timer in loaded.timers}
+    place = trace or current_trace()
+    return store.Changed(
+        loaded.clock,
+        clock,
+        arm=[
+            Timer(new_id(), clock.ticket_id, alarm, at, place)
+            for alarm in sorted(alarms - armed, key=lambda alarm: alarm.due_at)
+        ],
+        disarm=[timer.id for timer in loaded.timers if timer.alarm not in alarms],
+    )
