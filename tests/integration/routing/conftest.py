@@ -1,9 +1,13 @@
 """Routing over a real database, told by events made here, asked over HTTP."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 from uuid import UUID
 
 import pytest
@@ -16,10 +20,19 @@ from waybill.routing.v1 import events_pb2
 from waybill.sla.v1.events_pb2 import TicketEscalated
 from waybill_chassis.events import NO_TRACE, Event, events_topic
 from waybill_chassis.ids import new_id
+from waybill_chassis.rpc import GrpcServer, Peers
+from waybill_chassis.settings import SERVICES
 from waybill_chassis.testing.services import TestedService, tested_service
 from waybill_routing.bootstrap import build
 from waybill_routing.consumers import handle
 from waybill_routing.settings import Settings
+
+
+def token_file(service: TestedService[Settings]) -> Path:
+    """A file with the token of another service, beside the keys."""
+    path = Path(url2pathname(urlsplit(service.mint.jwks_url).path)).with_name("peer-token")
+    path.write_text(service.mint.token("service", sub="sla"))
+    return path
 
 
 @dataclass
@@ -149,6 +162,36 @@ class Routing:
         found: dict[str, Any] = answer.json()
         return found
 
+    @asynccontextmanager
+    async def _peer(self) -> AsyncIterator[Any]:
+        """Routing as another service sees it, over a real connection."""
+        rt, token = self.service.rt, token_file(self.service)
+        server = GrpcServer(
+            self.service.edges.servicers,
+            host="127.0.0.1",
+            port=0,
+            verifier=rt.verifier,
+            health=rt.health,
+            grace=0.1,
+        )
+        await server.start()
+        address = f"127.0.0.1:{server.port}"
+        peers = Peers(dict.fromkeys(SERVICES, address), token_file=token)
+        try:
+            yield peers.routing
+        finally:
+            await peers.stop()
+            await server.stop()
+
+    async def ask(self, method: str, request: Any) -> Any:
+        async with self._peer() as peer:
+            return await peer.ask(getattr(peer.stub, method), request, timeout=20.0)
+
+    async def stream(self, request: Any) -> list[Any]:
+        async with self._peer() as peer:
+            found = peer.stream(peer.stub.StreamAssignments, request, timeout=20.0)
+            return [item async for item in found]
+
     async def claim(self, ticket: Any, name: str, **options: Any) -> Any:
         return await self.client.post(
             f"/v1/tickets/{getattr(ticket, 'id', ticket)}/assignment/claim",
@@ -157,13 +200,28 @@ class Routing:
 
 
 @pytest.fixture
-async def routing(new_service_database: Any, mint: Any, clock: Any) -> AsyncIterator[Routing]:
-    async with tested_service(
-        "routing",
-        build,
-        Settings,
-        database_url=await new_service_database("routing"),
-        mint=mint,
-        clock=clock,
-    ) as service:
-        yield Routing(service)
+def routing_over(new_service_database: Any, mint: Any, clock: Any) -> Any:
+    """Routing with settings of the test's own."""
+
+    @asynccontextmanager
+    async def make(**settings: Any) -> AsyncIterator[Routing]:
+        async with tested_service(
+            "routing",
+            build,
+            Settings,
+            database_url=await new_service_database("routing"),
+            mint=mint,
+            clock=clock,
+            reconcile_pause_seconds=0.0,
+            **settings,
+        ) as service:
+            yield Routing(service)
+
+    return make
+
+
+@pytest.fixture
+async def routing(routing_over: Any) -> AsyncIterator[Routing]:
+    """Routing whose peers are away."""
+    async with routing_over() as found:
+        yield found
