@@ -1,0 +1,142 @@
+"""`waybill reconcile`: every service's picture of the others' facts, compared with the owners."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any
+
+import grpc
+import typer
+from waybill.common.v1.reconcile_pb2 import ReconcileReport
+from waybill.intake.v1 import service_pb2 as intake
+from waybill.intake.v1.service_pb2_grpc import TicketServiceStub
+from waybill.kb.v1 import service_pb2 as kb
+from waybill.kb.v1.service_pb2_grpc import KnowledgeServiceStub
+from waybill.notify.v1 import service_pb2 as notify
+from waybill.notify.v1.service_pb2_grpc import DeliveryServiceStub
+from waybill.routing.v1 import service_pb2 as routing
+from waybill.routing.v1.service_pb2_grpc import AssignmentServiceStub
+from waybill.sla.v1 import service_pb2 as sla
+from waybill.sla.v1.service_pb2_grpc import ClockServiceStub
+
+from waybill_cli.api import OPERATOR
+from waybill_cli.errors import StackError
+from waybill_cli.local import keys, settings
+from waybill_cli.local.processes import HOST
+from waybill_cli.tables import print_table
+
+_MOST_SHOWN = 50
+_TOKEN_TTL = timedelta(hours=2)
+
+_ASK: Mapping[str, tuple[Callable[[grpc.Channel], Any], Callable[..., Any]]] = {
+    "intake": (TicketServiceStub, intake.ReconcileRequest),
+    "routing": (AssignmentServiceStub, routing.ReconcileRequest),
+    "sla": (ClockServiceStub, sla.ReconcileRequest),
+    "notify": (DeliveryServiceStub, notify.ReconcileRequest),
+    "kb": (KnowledgeServiceStub, kb.ReconcileRequest),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one service's comparison found; `report` is None when it could not be asked."""
+
+    service: str
+    report: ReconcileReport | None
+    said: str = ""
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything was compared and nothing differs that is not repaired."""
+        report = self.report
+        return report is not None and not report.unreachable and report.differing <= report.repaired
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("reconcile")(reconcile)
+
+
+def reconcile(
+    repair: Annotated[bool, typer.Option("--repair", help="Put right what differs.")] = False,
+    service: Annotated[
+        list[str] | None, typer.Option("--service", "-s", help="Only this one. Repeatable.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that one service may take.")
+    ] = 600.0,
+) -> None:
+    """Compare all projections with their owners.
+
+    The exit code is 1 when something differs and was not repaired, or could not be compared.
+    """
+    wanted = service or list(settings.SERVICES)
+    if unknown := [name for name in wanted if name not in settings.SERVICES]:
+        raise StackError(f"no service {', '.join(unknown)}; use {', '.join(settings.SERVICES)}")
+    stack = settings.read()
+    token = keys.mint(stack.keys_dir, OPERATOR, _TOKEN_TTL)
+    found = [ask(stack, name, token, repair=repair, timeout=timeout) for name in wanted]
+    _print(found)
+    if not all(one.clean for one in found):
+        raise typer.Exit(1)
+
+
+def ask(
+    stack: settings.StackSettings, service: str, token: str, *, repair: bool, timeout: float
+) -> Found:
+    """Let one service compare, with its first replica; one that is away is said so."""
+    make_stub, request = _ASK[service]
+    with grpc.insecure_channel(f"{HOST}:{stack.grpc_ports[service]}") as channel:
+        try:
+            answer = make_stub(channel).Reconcile(
+                request(repair=repair),
+                timeout=timeout,
+                metadata=[("authorization", f"Bearer {token}")],
+            )
+        except grpc.RpcError as error:
+            code = getattr(error, "code", lambda: None)()
+            name = code.name if code is not None else type(error).__name__
+            details = getattr(error, "details", lambda: "")() or ""
+            return Found(service, None, f"{name}: {details}"[:200])
+    return Found(service, answer.report)
+
+
+def _print(found: list[Found]) -> None:
+    print_table(
+        ("service", "checked", "differing", "repaired", "not reached"),
+        [
+            (
+                one.service,
+                *(
+                    (
+                        str(one.report.checked),
+                        str(one.report.differing),
+                        str(one.report.repaired),
+                        ", ".join(one.report.unreachable) or "-",
+                    )
+                    if one.report is not None
+                    else ("-", "-", "-", f"{one.service} itself ({one.said})")
+                ),
+            )
+            for one in found
+        ],
+        right=("checked", "differing", "repaired"),
+    )
+    rows = [
+        (
+            one.service,
+            f"{difference.owner}.{difference.field}",
+            difference.subject,
+            difference.held or "-",
+            difference.owned or "-",
+            "yes" if difference.repaired else "no",
+        )
+        for one in found
+        if one.report is not None
+        for difference in one.report.differences
+    ]
+    if rows:
+        typer.echo("")
+        print_table(("held by", "fact", "subject", "held", "owned", "repaired"), rows[:_MOST_SHOWN])
+    if len(rows) > _MOST_SHOWN:
+        typer.echo(f"and {len(rows) - _MOST_SHOWN} more differences")
