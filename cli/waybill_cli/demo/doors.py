@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,7 @@ AS_PRODUCT = keys.Claims("demo-shop", ["service"], [PRODUCT], name="Demo shop")
 _AT_ONCE = 32
 _TRIES = 4
 
-Send = Callable[[Ticket], Awaitable[None]]
+Send = Callable[[Ticket], Coroutine[Any, Any, None]]
 """Sends one ticket and writes down when; a refusal is written down too."""
 
 
