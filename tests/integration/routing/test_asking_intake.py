@@ -1,5 +1,6 @@
 """Tickets that routing has not heard of yet, and its answers over gRPC."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -84,6 +85,33 @@ async def test_a_claim_right_after_the_create_asks_intake(routing: Any, intake: 
     assert (await routing.assignment(ticket))["agent"]["name"] == "Ben"
     assert len(await routing.told(ticket.id)) == 1
     assert await routing.loads() == {"Ana": 0, "Ben": 1}
+
+
+async def test_a_claim_and_the_automation_do_not_both_win(routing: Any, intake: Any) -> None:
+    """Claims race with the openings: whichever is first has the ticket, the other hears of it."""
+    ana = await routing.add_agent("ana")
+    await routing.add_agent("ben", presence="busy")
+    tickets = [routing.ticket() for _ in range(30)]
+    for number, ticket in enumerate(tickets):
+        ticket.number = f"WB-{number}"
+        intake[0].tickets[ticket.id] = (ticket, 1)
+    *answers, _, _ = await asyncio.gather(
+        *(routing.claim(ticket, "ben") for ticket in tickets),
+        routing.hear(*(routing.opened(ticket) for ticket in tickets[:15])),
+        routing.hear(*(routing.opened(ticket) for ticket in tickets[15:])),
+    )
+    won = 0
+    for ticket, answer in zip(tickets, answers, strict=True):
+        told = await routing.told(ticket.id)
+        assert len(told) == 1
+        if answer.status_code == 200:
+            won += 1
+            assert told[0].assignment.agent.name == "Ben"
+        else:
+            assert answer.status_code == 409
+            assert answer.json()["assignee"] == {"id": str(ana), "name": "Ana"}
+            assert told[0].assignment.agent.name == "Ana"
+    assert await routing.loads() == {"Ana": 30 - won, "Ben": won}
 
 
 async def test_a_ticket_that_was_only_asked_for_is_placed_when_its_opening_is_heard(

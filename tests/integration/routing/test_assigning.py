@@ -1,12 +1,16 @@
 """What follows from what routing hears."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from waybill.common.v1 import ticket_enums_pb2 as words
 from waybill.intake.v1.events_pb2 import TicketEdited, TicketMerged
 from waybill.routing.v1 import assignment_pb2, events_pb2
 from waybill.sla.v1.events_pb2 import TargetAtRisk
+from waybill_routing import usecases
+from waybill_routing.demo import seed
 
 
 def kinds(told: list[Any]) -> list[str]:
@@ -50,6 +54,61 @@ async def test_a_batch_of_openings_is_spread_evenly(routing: Any) -> None:
         " WHERE aggregatetype = 'ticket'"
     )
     assert (row.told, row.tickets) == (500, 500)
+
+
+async def test_batches_that_speak_of_the_same_tickets_do_not_block_one_another(
+    routing: Any,
+) -> None:
+    """In whatever order each names them, and whether the tickets are known or not."""
+    for name in ("ana", "ben"):
+        await routing.add_agent(name, "support", "tech_team")
+    tickets = [routing.ticket() for _ in range(60)]
+    await routing.hear(*(routing.opened(ticket) for ticket in tickets[::2]))
+    batches = []
+    for number in range(8):
+        order = tickets if number % 2 else list(reversed(tickets))
+        batches.append(
+            routing.hear(*(routing.escalated(t, "tech_team", sequence=number + 1) for t in order))
+            if number % 4 < 2
+            else routing.hear(*(routing.moved(t, words.STATUS_IN_PROGRESS, 2) for t in order))
+        )
+    await asyncio.gather(*batches)
+    assert await routing.loads() == {"Ana": 30, "Ben": 30}
+    (row,) = await routing.rows("SELECT count(*) AS n FROM assignments WHERE team = 'tech_team'")
+    assert row.n == 60
+
+
+async def test_what_was_overlooked_is_found_by_the_sweep(routing: Any) -> None:
+    """A ticket may have been locked when somebody came; a moment later it is looked at again."""
+    ticket = await routing.open()
+    await routing.add_agent("ana", presence="away")
+    async with routing.database.unit_of_work() as uow:
+        await uow.connection.exec_driver_sql("UPDATE agents SET presence = 'available'")
+    async with routing.database.unit_of_work() as uow:
+        assert await usecases.drain(uow) == 1
+    async with routing.database.unit_of_work() as uow:
+        assert await usecases.drain(uow) == 0
+    assert (await routing.assignment(ticket))["agent"]["name"] == "Ana"
+
+
+async def test_the_demonstration_is_there_once_however_often_it_is_made(routing: Any) -> None:
+    """Six agents, all in support, with ids that never change."""
+    for _ in range(2):
+        async with routing.database.unit_of_work() as uow:
+            await seed(uow)
+    rows = await routing.rows("SELECT id, email FROM agents ORDER BY email")
+    assert [row.email.partition("@")[0] for row in rows] == [
+        "ana",
+        "ben",
+        "chloe",
+        "deepak",
+        "elif",
+        "femi",
+    ]
+    assert str(rows[0].id) == str(uuid5(NAMESPACE_URL, "mailto:ana@example.com"))
+    for _ in range(12):
+        await routing.open()
+    assert set((await routing.loads()).values()) == {2}
 
 
 async def test_an_opening_that_is_heard_again_changes_nothing(routing: Any) -> None:

@@ -77,34 +77,6 @@ async def test_nobody_gets_more_than_they_have_room_for(routing: Any) -> None:
     assert [row.held for row in held] == [5, 5, 5]
 
 
-async def test_a_claim_and_the_automation_do_not_both_win(routing: Any) -> None:
-    """Whichever comes first has the ticket; the opening that comes second changes nothing."""
-    await routing.add_agent("ana")
-    ben = await routing.add_agent("ben", presence="busy")
-    tickets = [routing.ticket() for _ in range(20)]
-    # What routing has not heard of yet it learns on the way, here from an escalation.
-    await routing.hear(*(routing.escalated(ticket, "tech_team") for ticket in tickets))
-    openings = routing.hear(*(routing.opened(ticket) for ticket in tickets))
-    await routing.add_agent("tess", "tech_team")
-    answers, _ = await asyncio.gather(
-        asyncio.gather(
-            *(
-                routing.client.put(
-                    f"/v1/tickets/{ticket.id}/assignment",
-                    headers=routing.headers("lead"),
-                    json={"agent_id": str(ben)},
-                )
-                for ticket in tickets
-            )
-        ),
-        openings,
-    )
-    assert {answer.status_code for answer in answers} <= {200, 503}
-    (row,) = await routing.rows("SELECT count(*) AS n FROM assignments WHERE state = 'assigned'")
-    assert row.n == 20
-    assert sum((await routing.loads()).values()) == 20
-
-
 async def test_a_closed_ticket_and_a_full_agent_are_refused(routing: Any) -> None:
     """409 in both cases, with what would help."""
     await routing.add_agent("ana", capacity=1, presence="busy")

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import UnitOfWork
 
-from waybill_routing.domain import Case, Change
+from waybill_routing.domain import Case, Change, urgency
 from waybill_routing.store.rows import CASE, case_of
 
 # New rows and locks in one ordered pass: a batch that inserts some and locks others afterwards
@@ -43,14 +43,17 @@ _LOCK_WAITING = text(
     """
 )
 
-_LOCK_NEXT = text(
+_LOCK_FIRST = text(
     f"""
-    SELECT {CASE} FROM assignments AS a
-    WHERE a.state = 'queued' AND a.is_open AND a.team = ANY (CAST(:teams AS text[]))
-      AND a.given_back_by IS DISTINCT FROM :agent_id
-      AND (CAST(:products AS text[]) IS NULL OR a.product = ANY (CAST(:products AS text[])))
-    ORDER BY a.urgency, a.risk_share DESC, a.opened_at, a.ticket_id
-    LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT w.* FROM unnest(CAST(:teams AS text[])) AS t (team)
+    CROSS JOIN LATERAL (
+        SELECT {CASE} FROM assignments AS a
+        WHERE a.state = 'queued' AND a.is_open AND a.team = t.team
+          AND a.given_back_by IS DISTINCT FROM :agent_id
+          AND (CAST(:products AS text[]) IS NULL OR a.product = ANY (CAST(:products AS text[])))
+        ORDER BY a.urgency, a.risk_share DESC, a.opened_at, a.ticket_id
+        LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+    ) AS w
     """
 )
 
@@ -116,15 +119,22 @@ _READ = text(
     """
 )
 
-_READ_CHANGED = text(
-    f"""
+# Without a place to go on from it begins before everything, so that the index serves both.
+_CHANGED = f"""
     SELECT {CASE}, {_SEQUENCE}, g.name AS agent_name, g.email AS agent_email
     FROM assignments AS a LEFT JOIN agents AS g ON g.id = a.agent_id
     WHERE a.version > 0
-      AND (CAST(:since AS timestamptz) IS NULL OR a.since >= CAST(:since AS timestamptz))
-      AND (CAST(:after AS timestamptz) IS NULL
-           OR (a.since, a.ticket_id) > (CAST(:after AS timestamptz), CAST(:after_id AS uuid)))
-      AND (CAST(:ids AS uuid[]) IS NULL OR a.ticket_id = ANY (CAST(:ids AS uuid[])))
+      AND a.since >= COALESCE(CAST(:since AS timestamptz), '-infinity')
+      AND (a.since, a.ticket_id) > (
+          COALESCE(CAST(:after AS timestamptz), '-infinity'),
+          COALESCE(CAST(:after_id AS uuid), '00000000-0000-0000-0000-000000000000'))
+"""
+
+_READ_CHANGED = text(f"{_CHANGED} ORDER BY a.since, a.ticket_id LIMIT :limit")
+
+_READ_CHANGED_OF = text(
+    f"""
+    {_CHANGED} AND a.ticket_id = ANY (CAST(:ids AS uuid[]))
     ORDER BY a.since, a.ticket_id LIMIT :limit
     """
 )
@@ -162,18 +172,19 @@ async def lock_waiting(
 async def lock_next(
     uow: UnitOfWork, agent_id: UUID, teams: Sequence[str], products: Collection[str] | None
 ) -> Case | None:
-    """Hold the ticket that this agent is to have next; `products` None means all."""
-    row = (
-        await uow.execute(
-            _LOCK_NEXT,
-            {
-                "agent_id": agent_id,
-                "teams": list(teams),
-                "products": None if products is None else sorted(products),
-            },
-        )
-    ).first()
-    return None if row is None else case_of(row)
+    """Hold the ticket that this agent is to have next; `products` None means all.
+
+    The first of each team is held with it, until the transaction ends.
+    """
+    rows = await uow.execute(
+        _LOCK_FIRST,
+        {
+            "agent_id": agent_id,
+            "teams": list(teams),
+            "products": None if products is None else sorted(products),
+        },
+    )
+    return min((case_of(row) for row in rows), key=urgency, default=None)
 
 
 async def waiting_teams(connection: AsyncConnection) -> list[str]:
@@ -262,13 +273,13 @@ async def read_changed(
 ) -> list[tuple[Case, Any]]:
     """Placed tickets by their last change, oldest first; the rows as with `read`."""
     rows = await connection.execute(
-        _READ_CHANGED,
+        _READ_CHANGED_OF if ids else _READ_CHANGED,
         {
             "since": since,
             "after": after and after[0],
             "after_id": after and after[1],
-            "ids": list(ids) or None,
             "limit": limit,
-        },
+        }
+        | ({"ids": list(ids)} if ids else {}),
     )
     return [(case_of(row), row) for row in rows]

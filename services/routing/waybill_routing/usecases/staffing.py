@@ -38,8 +38,7 @@ async def add_agent(uow: UnitOfWork, agent: Agent, origin: Origin) -> Agent:
     if not await people.insert(uow, agent):
         raise Taken(f"There is an agent with the address {agent.email} already.")
     events.tell_presence(uow, agent, Presence.OFFLINE, origin)
-    await _serve(uow, agent, origin)
-    return agent
+    return await _serve(uow, agent, origin)
 
 
 async def change_agent(
