@@ -94,11 +94,16 @@ def ask(
                 metadata=[("authorization", f"Bearer {token}")],
             )
         except grpc.RpcError as error:
-            code = getattr(error, "code", lambda: None)()
-            name = code.name if code is not None else type(error).__name__
-            details = getattr(error, "details", lambda: "")() or ""
-            return Found(service, None, f"{name}: {details}"[:200])
+            return Found(service, None, _said(error, stack.grpc_ports[service]))
     return Found(service, answer.report)
+
+
+def _said(error: grpc.RpcError, port: int) -> str:
+    code = getattr(error, "code", lambda: None)()
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return f"nobody answers on port {port}"
+    name = code.name if code is not None else type(error).__name__
+    return f"{name}: {getattr(error, 'details', str)()}"[:200]
 
 
 def _print(found: list[Found]) -> None:
@@ -115,7 +120,7 @@ def _print(found: list[Found]) -> None:
                         ", ".join(one.report.unreachable) or "-",
                     )
                     if one.report is not None
-                    else ("-", "-", "-", f"{one.service} itself ({one.said})")
+                    else ("-", "-", "-", f"itself: {one.said}")
                 ),
             )
             for one in found

@@ -22,11 +22,14 @@ class Progress:
         """Write to the standard error, so that the table alone is the output."""
         self._terminal = sys.stderr.isatty()
         self._last = -math.inf
+        self._done = False
 
     def tell(self, plan: Plan, seconds: float) -> None:
         """Say how far we are."""
         now = time.monotonic()
-        done = all(all(ticket.stages) for ticket in plan.tickets)
+        if self._done:
+            return
+        self._done = done = all(all(ticket.stages) for ticket in plan.tickets)
         if not self._terminal and not done and now - self._last < _QUIET_SECONDS:
             return
         self._last = now

@@ -11,9 +11,11 @@ from waybill_cli.trace.journey import Journey, Step, Trace
 from waybill_cli.trace.sources import Json
 
 WIDTH = 100
-_INDENT = 42
+_INDENT = 44
 # A trace of a batch holds more than a terminal should show; JSON has it all.
 _MOST_SPANS = 40
+_TARGETS = ("response", "resolution", "next_response", "update")
+_OPEN = ("running", "at_risk", "paused")
 
 
 def print_journey(journey: Journey) -> None:
@@ -63,7 +65,7 @@ def _ticket(ticket: Json | None, id: str) -> Iterator[str]:
 
 
 def _step(step: Step) -> Iterator[str]:
-    head = f"{duration(step.after_seconds, '+'):>11}  {step.service:<8} {step.event:<20}"
+    head = f"{duration(step.after_seconds, '+'):>11}  {step.service:<8} {step.event:<22}"
     summary = step.summary or f"by {step.actor}"
     if step.actor and step.actor not in summary and not step.actor.startswith("Waybill"):
         summary = f"{summary} (by {step.actor})"
@@ -92,19 +94,24 @@ def _assignment(found: Json) -> Iterator[str]:
 
 
 def _sla(found: Json) -> Iterator[str]:
-    clock = found.get("clock") or found
-    targets = clock.get("targets") or found.get("targets") or ()
-    for target in targets:
-        due = f", due {_local(target['due_at'])}" if target.get("due_at") else ""
-        left = target.get("remaining")
-        yield f"{target.get('kind', '?'):<14} {target.get('state', '?')}{due}" + (
-            f", {left} left" if left else ""
-        )
-    for segment in found.get("segments") or clock.get("segments") or ():
+    level = found.get("escalation_level")
+    paused = found.get("paused") or "PT0S"
+    yield (
+        f"{found['state']} since {_local(found['started_at'])}, policy version "
+        f"{found['policy_version']}"
+        + (f", paused for {paused} in all" if paused != "PT0S" else "")
+        + (f", escalated to {level}" if level else "")
+    )
+    for kind in _TARGETS:
+        if target := found.get(kind):
+            left = f", {target['remaining']} left" if target["state"] in _OPEN else ""
+            at = f" at {_local(target['stopped_at'])}" if target.get("stopped_at") else ""
+            yield f"{kind:<14} {target['state']}{at}, due {_local(target['due_at'])}{left}"
+    for segment in found.get("ledger") or ():
         until = _local(segment["ended_at"]) if segment.get("ended_at") else "now"
         yield (
-            f"{segment.get('kind', '?'):<14} {_local(segment['started_at'])} to {until}, "
-            f"{segment.get('status', '?')}"
+            f"{segment['kind']:<14} {_local(segment['started_at'])} to {until}, "
+            f"{segment.get('status') or '?'}"
         )
 
 
@@ -133,13 +140,17 @@ def _deliveries(found: Any) -> Iterator[str]:
 def _trace(trace: Trace) -> Iterator[str]:
     took = duration(trace.seconds)
     yield f"  {trace.trace_id}  {trace.events} events, {took} from first to last"
-    for depth, span in trace.spans[:_MOST_SPANS]:
+    # A statement is below what an operator asks for; JSON has them.
+    shown = [
+        (depth, span) for depth, span in trace.spans if "db.system.name" not in span.attributes
+    ]
+    for depth, span in shown[:_MOST_SPANS]:
         after = (span.started_at - trace.began).total_seconds()
         failed = " failed" if span.failed else ""
         head = f"{duration(after, '+'):>13} {duration(span.seconds):>8}"
         yield _cut(f"{head}  {'  ' * min(depth, 8)}{span.service} {span.name}{failed}")
-    if len(trace.spans) > _MOST_SPANS:
-        yield f"{'':>24}and {len(trace.spans) - _MOST_SPANS} more spans: --json shows all"
+    if len(shown) > _MOST_SPANS:
+        yield f"{'':>24}and {len(shown) - _MOST_SPANS} more spans: --json shows all"
 
 
 def duration(seconds: float, sign: str = "") -> str:

@@ -48,6 +48,34 @@ def line(event: str, source: str, at: str, summary: str = "") -> dict[str, objec
     }
 
 
+CLOCK = {
+    "state": "running",
+    "started_at": "2026-11-24T10:00:00.000000Z",
+    "policy_version": 1,
+    "paused": "PT5M",
+    "response": {
+        "state": "running",
+        "due_at": "2026-11-24T12:00:00.000000Z",
+        "remaining": "PT1H59M",
+        "stopped_at": None,
+    },
+    "resolution": {
+        "state": "met",
+        "due_at": "2026-11-25T10:00:00.000000Z",
+        "remaining": "PT1H",
+        "stopped_at": "2026-11-24T11:00:00.000000Z",
+    },
+    "escalation_level": "tech_team",
+    "ledger": [
+        {
+            "kind": "running",
+            "status": "pending",
+            "started_at": "2026-11-24T10:00:00.000000Z",
+            "ended_at": None,
+        }
+    ],
+}
+
 LOG = [
     line("TicketAssigned", "routing", "2026-11-24T10:00:00.050000Z"),
     line("TicketOpened", "intake", "2026-11-24T10:00:00.000000Z", "WB-1042 opened"),
@@ -74,7 +102,7 @@ def everything() -> dict[str, object]:
         f"/v1/tickets/{ID}": TICKET,
         f"/v1/tickets/{ID}/log": {"items": LOG, "next_cursor": None},
         f"/v1/tickets/{ID}/assignment": {"state": "assigned", "agent": {"name": "Ana"}, "why": "y"},
-        f"/v1/tickets/{ID}/sla": {"targets": [{"kind": "response", "state": "running"}]},
+        f"/v1/tickets/{ID}/sla": CLOCK,
         "/v1/deliveries": {"items": [DELIVERY], "next_cursor": None},
         f"/v1/deliveries/{DELIVERY['id']}": {**DELIVERY, "attempt_log": []},
     }
@@ -154,7 +182,7 @@ def test_a_service_that_is_away_is_named_and_the_rest_is_shown(path: str, servic
     assert list(told.away) == [service]
     printed = "\n".join(show.lines(journey.build(told, [])))
     assert f"{service} is away" in printed
-    shown = {"routing": "Ana", "sla": "response", "notify": "receipt"}
+    shown = {"routing": "Ana", "sla": "tech_team", "notify": "receipt"}
     assert all(word in printed for name, word in shown.items() if name != service)
 
 
