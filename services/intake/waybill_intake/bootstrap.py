@@ -4,6 +4,7 @@ from waybill.intake.v1 import events_pb2
 from waybill_chassis.events import events_topic
 from waybill_chassis.service import Edges, Runtime
 
+from waybill_intake.consumers import consumers
 from waybill_intake.http import tickets
 from waybill_intake.settings import Settings
 
@@ -25,5 +26,6 @@ def build(rt: Runtime[Settings]) -> Edges:
     return Edges(
         title="Waybill intake",
         routers=[tickets.router(rt)],
+        consumers=consumers(rt),
         emits={events_topic("intake"): EMITS},
     )

@@ -1,6 +1,6 @@
 """What intake does: decisions of the domain on tickets in hand, noted in a docket."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -62,47 +62,71 @@ async def id_of(connection: AsyncConnection, id_or_number: str) -> UUID:
     raise unknown(id_or_number)
 
 
-async def open_tickets(
-    docket: Docket, openings: Sequence[Opening], refs: Refs, default_priority: Priority
-) -> list[Ticket]:
-    """Take tickets in; the caller has locked `refs` and taken their tickets.
+class Reception:
+    """Where tickets are opened: everything that a batch of openings needs, found out at once."""
 
-    A reference that an open ticket has counts that one up (and reopens it, if it was resolved);
-    after a closed one the new ticket follows it. `refs` is kept up to date.
-    """
-    people: dict[str, str] = {}
-    for opening in openings:
-        if person := opening.person:
-            people[person.email] = person.name or people.get(person.email, "")
-    known = await tickets.know_submitters(docket.uow, people)
-    numbers = iter(await tickets.take_numbers(docket.uow, _how_many_new(docket, openings, refs)))
-    found = []
-    for opening in openings:
-        before = docket.find(refs.get(opening.ref)) if opening.ref else None
+    def __init__(
+        self,
+        docket: Docket,
+        refs: Refs,
+        people: Mapping[str, Submitter],
+        numbers: Iterator[str],
+        default_priority: Priority,
+    ) -> None:
+        self._docket = docket
+        self._refs = refs
+        self._people = people
+        self._numbers = numbers
+        self._default_priority = default_priority
+
+    @classmethod
+    async def prepare(
+        cls,
+        docket: Docket,
+        openings: Sequence[Opening],
+        refs: Refs,
+        default_priority: Priority,
+    ) -> "Reception":
+        """Know the people and take the numbers; the caller has locked `refs` and their tickets."""
+        names: dict[str, str] = {}
+        for opening in openings:
+            if person := opening.person:
+                names[person.email] = person.name or names.get(person.email, "")
+        people = await tickets.know_submitters(docket.uow, names)
+        count = _how_many_new(docket, openings, refs)
+        numbers = iter(await tickets.take_numbers(docket.uow, count))
+        return cls(docket, refs, people, numbers, default_priority)
+
+    def open(self, opening: Opening) -> Ticket:
+        """Take a ticket in.
+
+        A reference that an open ticket has counts that one up, and reopens it if it was resolved;
+        after a closed one the new ticket follows it. The `refs` are kept up to date.
+        """
+        docket, ref = self._docket, opening.ref
+        before = docket.find(self._refs.get(ref)) if ref else None
         if before is not None and before.is_open:
             docket.note(rules.repeat(before, docket.now), opening.origin)
-            found.append(docket.get(before.id))
-            continue
+            return docket.get(before.id)
+        person = opening.person
         opened = rules.open_ticket(
             opening.draft,
             id=new_id(),
-            number=next(numbers),
+            number=next(self._numbers),
             product=opening.product,
             channel=opening.channel,
-            submitter=_submitter(opening.person, known),
+            submitter=replace(self._people[person.email], tier=person.tier) if person else None,
             by=opening.origin.actor.kind,
-            default_priority=default_priority,
+            default_priority=self._default_priority,
             at=docket.now,
         )
         docket.note([opened], opening.origin)
-        id = opened.ticket.id
-        if opening.ref:
-            refs[opening.ref] = id
+        if ref:
+            self._refs[ref] = opened.ticket.id
         if before is not None:
             links = rules.link(opened.ticket, before, LinkKind.FOLLOWS, docket.now)
             docket.note(links, opening.origin)
-        found.append(docket.get(id))
-    return found
+        return docket.get(opened.ticket.id)
 
 
 def _how_many_new(docket: Docket, openings: Sequence[Opening], refs: Refs) -> int:
@@ -116,10 +140,6 @@ def _how_many_new(docket: Docket, openings: Sequence[Opening], refs: Refs) -> in
     return wanted.count(None) + len(new_refs)
 
 
-def _submitter(person: Person | None, known: Mapping[str, Submitter]) -> Submitter | None:
-    return replace(known[person.email], tier=person.tier) if person else None
-
-
 async def open_ticket(
     docket: Docket, opening: Opening, default_priority: Priority
 ) -> tuple[Ticket, bool]:
@@ -128,7 +148,7 @@ async def open_ticket(
     if opening.ref:
         refs = await tickets.lock_refs(docket.uow, [opening.ref])
         await docket.take(refs.values())
-    (ticket,) = await open_tickets(docket, [opening], refs, default_priority)
+    ticket = (await Reception.prepare(docket, [opening], refs, default_priority)).open(opening)
     return ticket, ticket.occurrences == 1
 
 

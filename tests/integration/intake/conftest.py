@@ -1,16 +1,25 @@
 """Intake over a real database, as the tests drive it."""
 
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from aiokafka import ConsumerRecord
+from google.protobuf.message import Message
 from sqlalchemy import text
 from waybill.intake.v1 import events_pb2
+from waybill_chassis import inbox
 from waybill_chassis.clock import ManualClock
+from waybill_chassis.events import NO_TRACE, Event, TraceContext
+from waybill_chassis.ids import new_id
 from waybill_chassis.testing.services import TestedService, tested_service
 from waybill_chassis.testing.tokens import Mint
 from waybill_intake.bootstrap import build
+from waybill_intake.consumers import facts, requests
+from waybill_intake.consumers.decoding import decode
+from waybill_intake.domain.words import Priority
 from waybill_intake.settings import Settings
 
 NEW = {"type": "technical", "title": "It does not start", "description": "Since this morning."}
@@ -79,9 +88,73 @@ class Intake:
     async def names(self, ticket: dict[str, Any] | None = None) -> list[str]:
         return [event.name for event in await self.told(ticket)]
 
+    async def hear(self, *events: Event[Any]) -> None:
+        """Other services' events, as one batch of the consumer."""
+        async with self.tested.rt.database.unit_of_work() as uow:
+            await facts.handle(uow, events, self.tested.rt.settings)
+
+    async def take_in(self, *records: ConsumerRecord[Any, Any]) -> None:
+        """Products' records, as one batch of the consumer."""
+        async with self.tested.rt.database.unit_of_work() as uow:
+            fresh = await inbox.admit(uow, [decode(record, NO_TRACE) for record in records])
+            await requests.handle(uow, fresh, Priority.MEDIUM)
+
     async def count(self, table: str) -> int:
         async with self.tested.rt.database.reading() as connection:
             return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar())
+
+
+@pytest.fixture
+def event(clock: ManualClock) -> Callable[..., Event[Any]]:
+    """Makes an event of another service about a ticket."""
+
+    def make(ticket: Any, message: Message, sequence: int = 1, **fields: Any) -> Event[Any]:
+        owner = message.DESCRIPTOR.full_name.split(".")[1]
+        return Event(
+            **{
+                "id": str(new_id()),
+                "source": f"/waybill/{owner}",
+                "type": message.DESCRIPTOR.full_name,
+                "subject": ticket["id"],
+                "time": clock.now(),
+                "sequence": sequence,
+                "message": message,
+                "trace": TraceContext(f"00-{'ab' * 16}-{'cd' * 8}-01"),
+                "topic": f"waybill.{owner}.events.v1",
+                "partition": 0,
+                "offset": sequence,
+            }
+            | fields
+        )
+
+    return make
+
+
+@pytest.fixture
+def record() -> Callable[..., ConsumerRecord[Any, Any]]:
+    """Makes a record of the product `shop`."""
+    offsets = itertools.count()
+
+    def make(
+        value: bytes | None,
+        type: str = "TicketRequested",
+        content_type: str = "application/json",
+        topic: str = "waybill.requests.shop.v1",
+        **headers: bytes | None,
+    ) -> ConsumerRecord[Any, Any]:
+        offset = next(offsets)
+        found: dict[str, bytes | None] = {
+            "ce_specversion": b"1.0",
+            "ce_id": f"r{offset}".encode(),
+            "ce_source": b"/shop",
+            "ce_type": f"waybill.intake.v1.{type}".encode(),
+            "content-type": content_type.encode(),
+        }
+        found |= headers
+        pairs = [(name, text) for name, text in found.items() if text is not None]
+        return ConsumerRecord(topic, 0, offset, 0, 0, None, value, None, 0, 0, pairs)
+
+    return make
 
 
 @pytest.fixture

@@ -1,0 +1,155 @@
+"""Events of routing, sla, notify and kb: kept, logged, and acted on where intake is to act."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.message import Message
+from waybill.kb.v1 import events_pb2 as kb
+from waybill.notify.v1 import events_pb2 as notify
+from waybill.routing.v1 import events_pb2 as routing
+from waybill.sla.v1 import events_pb2 as sla
+from waybill_chassis.causes import event_cause
+from waybill_chassis.database import UnitOfWork
+from waybill_chassis.events import Event, InvalidEvent
+
+from waybill_intake import events as proto
+from waybill_intake.consumers.summaries import summary
+from waybill_intake.docket import Docket, Origin, trace_id
+from waybill_intake.domain import rules
+from waybill_intake.domain.ticket import AUTOMATION, Ticket
+from waybill_intake.projections import Projections
+from waybill_intake.settings import Settings
+from waybill_intake.store import facts, log
+from waybill_intake.store.log import Line
+
+_ASSIGNMENTS = (
+    routing.TicketQueued,
+    routing.TicketAssigned,
+    routing.TicketReleased,
+    routing.TriageSuggested,
+)
+_CLOCKS = (
+    sla.ClockStarted,
+    sla.ClockPaused,
+    sla.ClockResumed,
+    sla.TargetAtRisk,
+    sla.TargetBreached,
+    sla.BreachRetracted,
+    sla.TargetMet,
+    sla.TicketEscalated,
+    sla.FollowUpDue,
+)
+_DELIVERIES = (notify.NotificationDelivered, notify.NotificationFailed)
+_ISSUES = (kb.DuplicateSuspected, kb.IssueRepeated)
+
+TYPES: tuple[type[Message], ...] = (*_ASSIGNMENTS, *_CLOCKS, *_DELIVERIES, *_ISSUES)
+
+
+async def handle(uow: UnitOfWork, events: Sequence[Event[Any]], settings: Settings) -> None:
+    """Load the tickets of the batch, decide event by event, write."""
+    about = [(event, id) for event in events if (id := _ticket_of(event)) is not None]
+    docket = Docket(uow)
+    older = [
+        other
+        for event, _ in about
+        if isinstance(event.message, kb.DuplicateSuspected)
+        for candidate in event.message.candidates
+        if candidate.same_text and (other := proto.ticket_id(candidate.ticket_id))
+    ]
+    await docket.take([*(id for _, id in about), *older])
+    projections = Projections(docket, await facts.read(uow.connection, {id for _, id in about}))
+    for event, id in about:
+        _decide(docket, projections, event, id, settings)
+    await log.insert(uow, [_line(uow, event, id) for event, id in about])
+    await projections.write()
+    await docket.write()
+
+
+def _ticket_of(event: Event[Any]) -> UUID | None:
+    """The ticket an event is about; None for a delivery that is about none."""
+    if isinstance(event.message, _DELIVERIES) and not event.message.delivery.ticket_id:
+        return None
+    id = proto.ticket_id(event.subject)
+    if id is None:
+        raise InvalidEvent(f"ce_subject is {event.subject!r}, not a ticket's id")
+    return id
+
+
+def _decide(
+    docket: Docket, projections: Projections, event: Event[Any], id: UUID, settings: Settings
+) -> None:
+    message, sequence = event.message, event.sequence or 0
+    if isinstance(message, _ASSIGNMENTS) and message.HasField("assignment"):
+        projections.know_assignment(
+            id,
+            proto.from_assignment(message.assignment, sequence),
+            event.time,
+            Origin(proto.from_actor(message.actor), event_cause(event), event.trace),
+            taken_from=isinstance(message, routing.TicketReleased)
+            and message.HasField("previous_agent"),
+            closed=isinstance(message, routing.TicketReleased)
+            and message.reason == routing.RELEASE_REASON_CLOSED,
+        )
+    if isinstance(message, _CLOCKS) and message.HasField("clock"):
+        projections.know_sla(id, proto.from_clock(message.clock, sequence))
+    if (ticket := docket.find(id)) is not None:
+        origin = Origin(AUTOMATION, event_cause(event), event.trace)
+        _react(docket, ticket, message, origin, settings)
+
+
+def _react(
+    docket: Docket, ticket: Ticket, message: Message, origin: Origin, settings: Settings
+) -> None:
+    match message:
+        case sla.FollowUpDue():
+            if kind := proto.from_follow_up(message.kind):
+                docket.note(rules.follow_up(ticket, kind, message.episode, docket.now), origin)
+        case routing.TriageSuggested():
+            suggestions = proto.from_suggestions(message.suggestions)
+            docket.note(
+                rules.triage(ticket, suggestions, settings.triage_threshold, docket.now), origin
+            )
+        case kb.DuplicateSuspected():
+            _merge_duplicate(docket, ticket, message, origin, settings)
+
+
+def _merge_duplicate(
+    docket: Docket,
+    ticket: Ticket,
+    message: kb.DuplicateSuspected,
+    origin: Origin,
+    settings: Settings,
+) -> None:
+    """Merge the ticket into the oldest one that says the same."""
+    candidates = [
+        found
+        for candidate in message.candidates
+        if candidate.same_text
+        and candidate.same_submitter
+        and (found := docket.find(proto.ticket_id(candidate.ticket_id)))
+        and rules.is_duplicate(ticket, found, settings.duplicates_within)
+    ]
+    if candidates:
+        oldest = min(candidates, key=lambda found: (found.created_at, found.id))
+        docket.note(rules.merge(ticket, oldest, docket.now), origin)
+
+
+def _line(uow: UnitOfWork, event: Event[Any], id: UUID) -> Line:
+    actor, cause = proto.from_actor(event.message.actor), event.message.cause
+    return Line(
+        ticket_id=id,
+        event_id=event.id,
+        source=event.source,
+        type=event.type,
+        occurred_at=event.time,
+        recorded_at=uow.now,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_name=actor.name,
+        cause_kind=proto.word(proto.CAUSE_KINDS, cause.kind),
+        cause_id=cause.id,
+        cause_type=cause.type,
+        summary=summary(event.message),
+        trace_id=trace_id(event.trace),
+    )

@@ -1,0 +1,174 @@
+"""What products ask for: done in batches, or answered with the reason why not; once each."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from waybill.common.v1.actor_pb2 import CAUSE_KIND_EVENT, Cause
+from waybill.intake.v1 import events_pb2
+from waybill_chassis import causes
+from waybill_chassis.database import UnitOfWork
+from waybill_chassis.events import Event
+from waybill_chassis.ids import new_id, parse_id
+from waybill_chassis.problems import Problem
+
+from waybill_intake.bodies import (
+    MessageRequest,
+    ResolutionRequest,
+    SubmitterBody,
+    TicketRequest,
+)
+from waybill_intake.consumers.decoding import Request
+from waybill_intake.docket import Docket, Origin, unknown
+from waybill_intake.domain.moves import require_open
+from waybill_intake.domain.ticket import Actor, Ticket
+from waybill_intake.domain.words import (
+    ActorKind,
+    Channel,
+    MessageKind,
+    Priority,
+    Status,
+)
+from waybill_intake.events import timestamp
+from waybill_intake.store import tickets
+from waybill_intake.usecases import (
+    Opening,
+    Person,
+    Reception,
+    Refs,
+    change_status,
+    post_message,
+)
+
+
+async def handle(uow: UnitOfWork, events: Sequence[Event[Any]], default_priority: Priority) -> None:
+    """Do what is asked for in the order it was asked, with a few statements for all of it."""
+    docket = Docket(uow)
+    bodies = [event.message.body for event in events if event.message.body is not None]
+    wanted = {
+        (event.message.product, event.message.body.external_ref)
+        for event in events
+        if event.message.body is not None and event.message.body.external_ref
+    }
+    refs = await tickets.lock_refs(uow, sorted(wanted)) if wanted else {}
+    ids = await _addressed(uow, bodies)
+    await docket.take([*refs.values(), *ids.values()])
+    openings = {
+        index: _opening(event)
+        for index, event in enumerate(events)
+        if isinstance(event.message.body, TicketRequest)
+    }
+    reception = await Reception.prepare(docket, list(openings.values()), refs, default_priority)
+    for index, event in enumerate(events):
+        request: Request = event.message
+        try:
+            if request.problem is not None:
+                raise request.problem
+            if index in openings:
+                reception.open(openings[index])
+            else:
+                _act(docket, refs, ids, event)
+        except Problem as problem:
+            _reject(uow, event, problem)
+    await docket.write()
+
+
+async def _addressed(uow: UnitOfWork, bodies: Sequence[Any]) -> dict[str, UUID]:
+    """The ids that the messages' and resolutions' `ticket_id` mean, where there are such."""
+    named = {
+        body.ticket_id for body in bodies if not isinstance(body, TicketRequest) and body.ticket_id
+    }
+    found = {name: id for name in named if (id := parse_id(name))}
+    if numbers := sorted({name.upper() for name in named - found.keys()}):
+        by_number = await tickets.ids_of_numbers(uow.connection, numbers)
+        found |= {name: by_number[name.upper()] for name in named if name.upper() in by_number}
+    return found
+
+
+def _origin(event: Event[Any], actor: Actor | None = None) -> Origin:
+    request: Request = event.message
+    return Origin(
+        actor or Actor(ActorKind.PRODUCT, request.product, request.product),
+        Cause(kind=CAUSE_KIND_EVENT, id=request.id, type=request.type, source=request.source),
+        event.trace,
+    )
+
+
+def _opening(event: Event[Any]) -> Opening:
+    body: TicketRequest = event.message.body
+    given = body.submitter
+    return Opening(
+        product=event.message.product,
+        draft=body.draft(),
+        person=(
+            Person(email=given.email, name=given.name or "", tier=given.tier or "")
+            if given
+            else None
+        ),
+        channel=Channel.EVENT,
+        origin=_origin(event),
+    )
+
+
+def _act(docket: Docket, refs: Refs, ids: dict[str, UUID], event: Event[Any]) -> None:
+    request: Request = event.message
+    body: Any = request.body
+    if body.ticket_id:
+        ticket = docket.find(ids.get(body.ticket_id))
+    else:
+        ticket = docket.find(refs.get((request.product, body.external_ref)))
+    if ticket is None or ticket.product != request.product:
+        raise unknown(body.ticket_id or f"with the external_ref {body.external_ref}")
+    match body:
+        case MessageRequest():
+            require_open(ticket)
+            post_message(
+                docket,
+                ticket,
+                _origin(event, _author(ticket, body.author)),
+                kind=MessageKind.REPLY,
+                body=body.body,
+                channel=Channel.EVENT,
+            )
+        case ResolutionRequest() if ticket.status not in (Status.RESOLVED, Status.CLOSED):
+            change_status(
+                docket, ticket, _origin(event), Status.RESOLVED, comment=body.comment or ""
+            )
+
+
+def _author(ticket: Ticket, given: SubmitterBody | None) -> Actor | None:
+    """The person whose words they are; None for the product itself."""
+    if given is None:
+        return None
+    person = ticket.submitter
+    if person is not None and person.email == given.email:
+        return person.actor()
+    return Actor(ActorKind.SUBMITTER, given.email, given.name or "", given.email)
+
+
+def _reject(uow: UnitOfWork, event: Event[Any], problem: Problem) -> None:
+    """Say what is wrong with a request; nothing else comes of it."""
+    request: Request = event.message
+    uow.emit(
+        events_pb2.RequestRejected(
+            actor=causes.product(request.product),
+            cause=_origin(event).cause,
+            product=request.product,
+            request_id=request.id,
+            request_type=request.type,
+            external_ref=request.external_ref,
+            reason=problem.detail,
+            errors=[
+                events_pb2.FieldError(field=error["field"], message=error["message"])
+                for error in problem.errors
+            ],
+            topic=event.topic,
+            partition=event.partition,
+            offset=event.offset,
+            rejected_at=timestamp(uow.now),
+        ),
+        subject=new_id(),
+        aggregate_type="request",
+        sequenced=False,
+        trace=event.trace,
+    )
