@@ -30,10 +30,14 @@ class Effects:
         )
 
     @asynccontextmanager
-    async def consumer(self, **settings: Any) -> AsyncIterator[Consumer]:
+    async def consumer(
+        self, database: Database | None = None, **settings: Any
+    ) -> AsyncIterator[Consumer]:
         """A running consumer; `settings` replace what it is usually made with."""
         usual = {"group": self.group, "handle": self.handle, "types": (StringValue,)}
-        consumer = Consumer(self.database, bootstrap_servers=self.kafka, **(usual | settings))
+        consumer = Consumer(
+            database or self.database, bootstrap_servers=self.kafka, **(usual | settings)
+        )
         await consumer.start()
         try:
             yield consumer

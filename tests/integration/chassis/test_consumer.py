@@ -378,7 +378,8 @@ async def test_the_inbox_forgets_what_no_topic_holds(
     async with new_database.unit_of_work() as uow:
         await uow.execute(
             text(
-                "INSERT INTO inbox SELECT 's', n::text, CAST(:now AS timestamptz) - n * interval '1 hour'"
+                "INSERT INTO inbox SELECT 's', n::text,"
+                " CAST(:now AS timestamptz) - n * interval '1 hour'"
                 " FROM generate_series(1, 12000) n"
             ),
             {"now": uow.now},

@@ -103,16 +103,14 @@ class Reader:
             raise self._failure
 
     async def ping(self) -> None:
-        """Raise if the broker does not answer."""
+        """Raise `ConnectionError` if the broker does not answer."""
         if self._consumer is None:
             raise ConnectionError("the broker has not been reached yet")
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await self._consumer.topics()
-        except TimeoutError:
-            raise ConnectionError(
-                f"the broker has not answered within {PING_SECONDS:.0f} s"
-            ) from None
+        except (KafkaError, TimeoutError) as error:
+            raise ConnectionError(f"the broker does not answer: {error!r}") from None
 
     @property
     def _consumer(self) -> Client | None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
@@ -25,9 +26,7 @@ async def producing(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def publish(
-    bootstrap: str,
-    topic: str,
+def event_of(
     message: Message,
     *,
     subject: UUID | str,
@@ -36,30 +35,37 @@ async def publish(
     id: UUID | str | None = None,
     time: datetime | None = None,
     trace: TraceContext = NO_TRACE,
-    more: Headers = (),
-) -> str:
-    """Publish one event and wait for the broker; its `ce_id`. `more` are further headers."""
-    known = str(id or new_id())
-    attributes: list[tuple[str, bytes | None]] = [
-        *headers(
-            id=known,
-            source=source,
-            type=message.DESCRIPTOR.full_name,
-            subject=str(subject),
-            time=time or datetime.now(UTC),
-            sequence=sequence,
-            trace=trace,
-        ),
-        *more,
-    ]
-    await publish_raw(
-        bootstrap,
-        topic,
-        value=message.SerializeToString(),
-        key=str(subject).encode(),
-        headers=attributes,
+) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """Value and headers of an event's record."""
+    return message.SerializeToString(), headers(
+        id=str(id or new_id()),
+        source=source,
+        type=message.DESCRIPTOR.full_name,
+        subject=str(subject),
+        time=time or datetime.now(UTC),
+        sequence=sequence,
+        trace=trace,
     )
-    return known
+
+
+async def publish(
+    bootstrap: str,
+    topic: str,
+    message: Message,
+    *,
+    subject: UUID | str,
+    source: str,
+    more: Headers = (),
+    **attributes: Any,
+) -> None:
+    """Publish one event and wait for the broker.
+
+    `attributes` are those of `event_of`; `more` are further headers.
+    """
+    value, known = event_of(message, subject=subject, source=source, **attributes)
+    await publish_raw(
+        bootstrap, topic, value=value, key=str(subject).encode(), headers=[*known, *more]
+    )
 
 
 async def publish_raw(
