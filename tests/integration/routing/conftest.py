@@ -140,7 +140,10 @@ class Routing:
         """What was told of a ticket or an agent, in order."""
         async with self.database.reading() as connection:
             rows = await connection.execute(
-                text("SELECT type, payload FROM outbox WHERE aggregateid = :id ORDER BY sequence"),
+                text(
+                    "SELECT type, payload FROM outbox WHERE aggregateid = :id"
+                    " AND type LIKE 'waybill.routing.%' ORDER BY sequence"
+                ),
                 {"id": str(subject)},
             )
             kinds = [(row.type.rpartition(".")[2], row.payload) for row in rows]

@@ -190,11 +190,14 @@ async def test_a_resolved_ticket_stays_with_its_agent_and_takes_no_room(routing:
 
 
 async def test_what_was_resolved_in_the_queue_is_offered_to_nobody(routing: Any) -> None:
-    """Closed without ever having had an agent, it leaves the queue."""
-    ticket = await routing.open()
-    await routing.hear(routing.moved(ticket, words.STATUS_RESOLVED, 2))
+    """Reopened it is at once; closed without ever having had an agent, it leaves the queue."""
+    ticket, reopened = await routing.open(), await routing.open()
+    for resolved in (ticket, reopened):
+        await routing.hear(routing.moved(resolved, words.STATUS_RESOLVED, 2))
     await routing.add_agent("ana")
     assert (await routing.assignment(ticket))["state"] == "queued"
+    await routing.hear(routing.moved(reopened, words.STATUS_IN_PROGRESS, 3))
+    assert (await routing.assignment(reopened))["agent"]["name"] == "Ana"
     await routing.hear(routing.moved(ticket, words.STATUS_CLOSED, 3))
     released = (await routing.told(ticket.id))[-1]
     assert isinstance(released, events_pb2.TicketReleased)

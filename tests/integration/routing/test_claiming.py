@@ -108,6 +108,13 @@ async def test_next_gives_the_most_urgent_ticket_of_ones_teams_and_products(rout
     assert first.json()["why"] == "next in support, asked for by Ana"
     assert second.json()["ticket_id"] == medium.id
     assert third.status_code == 204
+    # Sent again under its key it takes no second ticket.
+    await routing.open()
+    await routing.open()
+    key = {"Idempotency-Key": "next-1"}
+    path, headers = f"/v1/agents/{ana}/next", routing.headers(products=("demo",)) | key
+    once, again = [await routing.client.post(path, headers=headers) for _ in range(2)]
+    assert once.json() == again.json()
     assert (await ask(sub="ben@example.com")).status_code == 403
 
 

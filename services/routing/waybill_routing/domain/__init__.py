@@ -1,6 +1,13 @@
 """Routing's domain: pure, no I/O, no clock of its own."""
 
-from waybill_routing.domain.choice import choose, heard, matches, queue_for, urgency
+from waybill_routing.domain.choice import (
+    choose,
+    heard,
+    matches,
+    needs_place,
+    queue_for,
+    urgency,
+)
 from waybill_routing.domain.desk import Desk
 from waybill_routing.domain.entities import (
     Agent,
@@ -72,6 +79,7 @@ __all__ = [
     "choose",
     "heard",
     "matches",
+    "needs_place",
     "queue_for",
     "urgency",
 ]

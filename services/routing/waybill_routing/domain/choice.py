@@ -16,7 +16,7 @@ from waybill_routing.domain.entities import (
     Ticket,
     TicketSeen,
 )
-from waybill_routing.domain.words import Presence, Priority
+from waybill_routing.domain.words import Presence, Priority, State
 
 _RANK: Mapping[str, int] = {priority: rank for rank, priority in enumerate(Priority)}
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -82,3 +82,12 @@ def heard(case: Case, news: News) -> Case:
         case Escalated(sequence=sequence) if sequence > case.escalation_sequence:
             return replace(case, escalation_sequence=sequence)
     return case
+
+
+def needs_place(before: Case, after: Case) -> bool:
+    """Whether somebody is to be found for a ticket, now that this is known of it."""
+    if not after.ticket.open:
+        return False
+    state = after.assignment.state
+    reopened = state is State.QUEUED and not before.ticket.open
+    return reopened or state in (State.UNPLACED, State.RELEASED)

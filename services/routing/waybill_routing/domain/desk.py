@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from waybill_routing.domain.choice import choose, queue_for, urgency
+from waybill_routing.domain.choice import choose, needs_place, queue_for, urgency
 from waybill_routing.domain.entities import Agent, Assignment, Case, Change, Queue, Rule
 from waybill_routing.domain.errors import AlreadyAssigned, NoRoom, TicketClosed
 from waybill_routing.domain.words import Method, Presence, ReleaseReason, State
@@ -62,6 +62,7 @@ class Desk:
 
     def settle(self, case: Case, escalated_to: Queue | None = None) -> None:
         """Take over what is known of a ticket now, and do what follows from it."""
+        before = self.cases[case.id]
         self._put(case)
         state = case.assignment.state
         if case.ticket.closed:
@@ -71,7 +72,7 @@ class Desk:
             self.move(
                 case.id, escalated_to, ReleaseReason.ESCALATED, f"escalated to {escalated_to.team}"
             )
-        elif state in (State.UNPLACED, State.RELEASED) and case.ticket.open:
+        elif needs_place(before, case):
             self._waiting[case.id] = self.queue_of(case)
 
     def take(self, id: UUID, agent_id: UUID, method: Method, why: str) -> None:

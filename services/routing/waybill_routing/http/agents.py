@@ -30,6 +30,7 @@ from waybill_routing.http.models import (
     AssignmentAnswer,
     NewAgent,
     PresenceChange,
+    Slug,
 )
 from waybill_routing.settings import Settings
 from waybill_routing.store import people
@@ -44,7 +45,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 
     @found.get("/v1/agents", dependencies=[require("agent")])
     async def several(
-        team: str | None = None, limit: Limit = 50, cursor: CursorParam = None
+        team: Slug | None = None, limit: Limit = 50, cursor: CursorParam = None
     ) -> Page[AgentAnswer]:
         """Agents by address; only those of `team` if one is named."""
         after = _AGENTS.decode(cursor)
@@ -129,15 +130,18 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         response_model=AssignmentAnswer,
         responses={204: {"description": "Nothing waits for the agent's teams"}},
     )
-    async def next_ticket(id: str, caller: AgentCaller) -> Response:
+    async def next_ticket(id: str, caller: AgentCaller, once: RunOnce) -> Response:
         """Take the most urgent ticket that waits for the agent's teams; 204 when none does."""
         products = None if ALL_PRODUCTS in caller.products else caller.products
-        async with rt.database.unit_of_work() as uow:
+
+        async def effect(uow: UnitOfWork) -> Response:
             await _check_self(uow, _id(id), caller)
             held = await usecases.next_ticket(
                 uow, _id(id), products, origin(caller, "POST /v1/agents/{id}/next")
             )
-        return respond(None) if held is None else answer(*held)
+            return respond(None) if held is None else answer(*held)
+
+        return await once(effect)
 
     return found
 

@@ -18,6 +18,7 @@ from waybill_routing.domain import (
     Ticket,
     TicketSeen,
     heard,
+    needs_place,
 )
 from waybill_routing.events import Origin
 from waybill_routing.store import people, tickets, ways
@@ -57,7 +58,7 @@ async def hear(uow: UnitOfWork, batch: Sequence[tuple[News, Origin]]) -> None:
             agents.add(owner)
         if target is not None:
             teams.add(target.team)
-        elif case.assignment.state in (State.UNPLACED, State.RELEASED) and case.ticket.open:
+        elif needs_place(before[id], case):
             teams.add(plan.queue_of(case).team)
     desk = Desk(
         before.values(),
