@@ -147,6 +147,7 @@ def load(settings: type[S], **overrides: Any) -> S:
     except ValidationError as error:
         for problem in error.errors():
             field = str(problem["loc"][0]) if problem["loc"] else "?"
-            name = _Names.of(settings.service, field)[-1]
+            names = _Names.of(settings.service, field)
+            name = next((name for name in names if os.environ.get(name)), names[-1])
             print(f"{name}: {problem['msg']} (it is {problem['input']!r})", file=sys.stderr)
         raise SystemExit(2) from None

@@ -4,6 +4,7 @@ Without an active span there are none: what works in batches has a span for each
 and a statement for all of them belongs to no single one.
 """
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,10 @@ from sqlalchemy.engine import ExceptionContext
 from waybill_chassis.telemetry.spans import Attributes, LightSpan, current_trace
 
 _KEY = "waybill_span"
+_WRITES = re.compile(
+    r"\b(INSERT INTO|DELETE FROM|(?<!FOR )UPDATE(?! SET\b)) (?:ONLY )?([a-z_][a-z0-9_]*)", re.I
+)
+_READS = re.compile(r"\bFROM ([a-z_][a-z0-9_]*)\b(?!\()", re.I)
 _MOST_TEXT = 2000
 
 
@@ -27,14 +32,23 @@ def observe_statements() -> None:
 
 @lru_cache(maxsize=1024)
 def _described(statement: str, database: str) -> tuple[str, Attributes]:
-    words = statement.split(None, 1)
-    operation = words[0].upper() if words else "?"
-    return f"{operation} {database}", {
+    statement = " ".join(statement.split())
+    writes = _WRITES.findall(statement)
+    if writes:
+        operation, table = writes[-1][0].split()[0].upper(), writes[-1][1]
+    else:
+        reads = _READS.search(statement)
+        operation, table = statement.partition(" ")[0].upper(), reads[1] if reads else ""
+        operation = "SELECT" if operation == "WITH" else operation
+    attributes = {
         "db.system.name": "postgresql",
         "db.namespace": database,
         "db.operation.name": operation,
-        "db.query.text": " ".join(statement.split())[:_MOST_TEXT],
+        "db.query.text": statement[:_MOST_TEXT],
     }
+    if table:
+        attributes["db.collection.name"] = table
+    return f"{operation} {table or database}", attributes
 
 
 def _before(
