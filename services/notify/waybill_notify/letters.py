@@ -1,12 +1,11 @@
 """Writes the mails: Jinja2 templates in a sandbox, then MIME."""
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.header import Header
+from email.utils import format_datetime, formataddr, parseaddr
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,9 @@ from waybill_notify.store import Rendered
 
 TEMPLATES = Path(__file__).parent / "templates"
 _MOST_SUBJECT = 200
+_MOST_LINE = 900
+"""A line of a mail ends before 998 characters (RFC 5322)."""
+_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +106,55 @@ def one_line(text: str) -> str:
     return re.sub(r"\s+", " ", plain).strip()[:_MOST_SUBJECT]
 
 
-def message(delivery: Delivery, rendered: Rendered, *, mail_from: str) -> EmailMessage:
-    """The mail itself, byte for byte the same however often it is made."""
+def message(delivery: Delivery, rendered: Rendered, *, mail_from: str) -> bytes:
+    """The mail itself, byte for byte the same however often it is made.
+
+    Put together here, since the library's own way takes 3 ms a mail. What stands in a header is
+    one line, and the recipient one plain address, before it comes here.
+    """
     name, sender = parseaddr(mail_from)
-    mail = EmailMessage(policy=SMTP)
-    mail["From"] = Address(display_name=one_line(name), addr_spec=sender)
-    mail["To"] = delivery.recipient
-    mail["Subject"] = one_line(rendered.subject)
-    mail["Date"] = format_datetime(delivery.created_at)
-    mail["Message-ID"] = delivery.message_id
-    # Nobody ever sent this id: it only ties the mails of one ticket into a thread.
-    mail["References"] = f"<ticket.{delivery.ticket_id}@{sender.rpartition('@')[2]}>"
+    headers = {
+        "From": formataddr((one_line(name), sender)),
+        "To": one_line(delivery.recipient),
+        "Subject": _encoded(one_line(rendered.subject)),
+        "Date": format_datetime(delivery.created_at),
+        "Message-ID": one_line(delivery.message_id),
+        # Nobody ever sent this id: it only ties the mails of one ticket into a thread.
+        "References": f"<ticket.{delivery.ticket_id}@{sender.rpartition('@')[2]}>",
+    }
     if delivery.template in UNASKED:
-        mail["Auto-Submitted"] = "auto-generated"
+        headers["Auto-Submitted"] = "auto-generated"
     if rendered.unsubscribe_url:
-        mail["List-Unsubscribe"] = f"<{rendered.unsubscribe_url}>"
-    mail.set_content(rendered.text)
-    mail.add_alternative(rendered.html, subtype="html")
-    mail.set_boundary(f"=_{delivery.id.hex}")
-    return mail
+        headers["List-Unsubscribe"] = f"<{one_line(rendered.unsubscribe_url)}>"
+    boundary = f"=_{delivery.id.hex}"
+    headers |= {
+        "MIME-Version": "1.0",
+        "Content-Type": f'multipart/alternative; boundary="{boundary}"',
+    }
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    for subtype, body in (("plain", rendered.text), ("html", rendered.html)):
+        lines += ["", f"--{boundary}", *_part(subtype, body)]
+    return "\r\n".join([*lines, f"--{boundary}--", ""]).encode()
+
+
+def _encoded(text: str) -> str:
+    return (
+        text
+        if text.isascii()
+        else Header(text, "utf-8", header_name="Subject").encode(linesep="\r\n")
+    )
+
+
+def _part(subtype: str, body: str) -> list[str]:
+    lines = _BREAK.split(body.rstrip())
+    plain = body.isascii() and all(len(line) <= _MOST_LINE for line in lines)
+    if not plain:
+        coded = base64.encodebytes("\r\n".join([*lines, ""]).encode())
+        lines = coded.decode().split()
+    encoding = "7bit" if plain else "base64"
+    return [
+        f"Content-Type: text/{subtype}; charset=utf-8",
+        f"Content-Transfer-Encoding: {encoding}",
+        "",
+        *lines,
+    ]

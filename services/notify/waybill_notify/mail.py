@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from email.message import EmailMessage
 
 from aiosmtplib import (
     SMTP,
@@ -66,7 +65,7 @@ class MailServer:
 
     async def send(
         self,
-        mail: EmailMessage,
+        mail: bytes,
         *,
         sender: str,
         recipient: str,
@@ -81,8 +80,8 @@ class MailServer:
                 if not may_begin():
                     return Outcome(Verdict.NOT_BEGUN)
                 async with asyncio.timeout(self._timeout):
-                    _, said = await connection.send_message(
-                        mail, sender=sender, recipients=[recipient]
+                    _, said = await connection.sendmail(
+                        sender, [recipient], mail, mail_options=_options(sender, recipient)
                     )
                 return Outcome(Verdict.ACCEPTED, said)
         except (Away, SMTPException, OSError, TimeoutError, ValueError) as error:
@@ -172,3 +171,8 @@ class MailServer:
                 raise Away(f"The mail server {self.address} is away: {said}") from error
             raise
         return connection
+
+
+def _options(sender: str, recipient: str) -> list[str]:
+    # An address beyond ASCII needs a server that knows of such; else it is refused for good.
+    return [] if (sender + recipient).isascii() else ["SMTPUTF8"]

@@ -34,6 +34,8 @@ Ask = Callable[[Delivery], Awaitable[tuple[Links, Answer | None]]]
 
 _ASKED_AT_ONCE = 16
 _BOOKED_AT_ONCE = 200
+_LINGER = 0.02
+"""How long the books wait for more to write at once, in seconds."""
 _LEAST_PAUSE, _MOST_PAUSE = 0.5, 15.0
 _STOP_SECONDS = 10.0
 
@@ -85,8 +87,9 @@ class Sender:
         self._tasks: list[asyncio.Task[None]] = []
 
     def wake(self) -> None:
-        """Look at the ledger now: something was written."""
-        self._bell.set()
+        """Look at the ledger now: something was written, unless we did it ourselves."""
+        if asyncio.current_task() not in self._tasks:
+            self._bell.set()
 
     async def start(self) -> None:
         """Begin; a mail server or database that is away is waited for in the background."""
@@ -263,6 +266,7 @@ class Sender:
         """Write how attempts ended, as many together as have ended in the meantime."""
         while True:
             results = [await self._results.get()]
+            await asyncio.sleep(_LINGER)
             while not self._results.empty() and len(results) < _BOOKED_AT_ONCE:
                 results.append(self._results.get_nowait())
             pause = _LEAST_PAUSE
