@@ -1,11 +1,14 @@
 """Where intake's adapters meet its use cases."""
 
 from waybill.intake.v1 import events_pb2
+from waybill.intake.v1.service_pb2_grpc import add_TicketServiceServicer_to_server
 from waybill_chassis.events import events_topic
+from waybill_chassis.rpc import Servicer
 from waybill_chassis.service import Edges, Runtime
 
 from waybill_intake.consumers import consumers
-from waybill_intake.http import tickets
+from waybill_intake.http import actions, tickets
+from waybill_intake.rpc import Tickets
 from waybill_intake.settings import Settings
 
 EMITS = (
@@ -25,7 +28,12 @@ def build(rt: Runtime[Settings]) -> Edges:
     """What intake shows to the outside."""
     return Edges(
         title="Waybill intake",
-        routers=[tickets.router(rt)],
+        routers=[tickets.router(rt), actions.router(rt)],
+        servicers=[
+            Servicer(
+                add_TicketServiceServicer_to_server, Tickets(rt), "waybill.intake.v1.TicketService"
+            )
+        ],
         consumers=consumers(rt),
         emits={events_topic("intake"): EMITS},
     )

@@ -29,17 +29,19 @@ class Projections:
         *,
         taken_from: bool = False,
         closed: bool = False,
+        forced: bool = False,
     ) -> None:
         """Keep who has a ticket; the work on it begins, or it waits again.
 
         `taken_from`: the event itself says that somebody had it. `closed`: it was released
-        because it is closed.
+        because it is closed. `forced`: the owner was asked, so it holds though it is not newer.
         """
         known = self._known.get(id, Facts())
-        if new.sequence <= known.assignment.sequence:
+        if not _is_news(new.sequence, known.assignment.sequence, forced):
             return
         had = taken_from or known.assignment.agent_id is not None
-        self.set_assignment(id, new)
+        self._known[id] = replace(known, assignment=new)
+        self._assignments[id] = new
         ticket = self._docket.find(id)
         if ticket is None:
             return
@@ -49,20 +51,12 @@ class Projections:
         elif had and not closed:
             self._docket.note(rules.released(ticket, at), origin)
 
-    def know_sla(self, id: UUID, new: Sla) -> None:
+    def know_sla(self, id: UUID, new: Sla, *, forced: bool = False) -> None:
         """Keep where a ticket's targets stand."""
-        if new.sequence > self._known.get(id, Facts()).sla.sequence:
-            self.set_sla(id, new)
-
-    def set_assignment(self, id: UUID, new: Assignment) -> None:
-        """Keep who has a ticket, whatever was known."""
-        self._known[id] = replace(self._known.get(id, Facts()), assignment=new)
-        self._assignments[id] = new
-
-    def set_sla(self, id: UUID, new: Sla) -> None:
-        """Keep where the targets stand, whatever was known."""
-        self._known[id] = replace(self._known.get(id, Facts()), sla=new)
-        self._slas[id] = new
+        known = self._known.get(id, Facts())
+        if _is_news(new.sequence, known.sla.sequence, forced):
+            self._known[id] = replace(known, sla=new)
+            self._slas[id] = new
 
     async def write(self) -> None:
         """Write what has changed."""
@@ -70,3 +64,7 @@ class Projections:
             await facts.write_assignments(self._docket.uow, list(self._assignments.items()))
         if self._slas:
             await facts.write_slas(self._docket.uow, list(self._slas.items()))
+
+
+def _is_news(new: int, known: int, forced: bool) -> bool:
+    return new > known or (forced and new == known)

@@ -26,6 +26,9 @@ class Settings(ServiceSettings):
     action_link_days: float = Field(default=30, gt=0)
     """For how many days the links in mails work."""
 
+    reconcile_pause_seconds: float = Field(default=2.0, ge=0)
+    """What differs from its owner is compared again after so long: it may be on its way."""
+
     @property
     def duplicates_within(self) -> timedelta:
         """`duplicate_hours` as a span."""

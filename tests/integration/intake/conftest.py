@@ -164,6 +164,12 @@ async def intake(
     """Intake with nobody else there."""
     url = await new_service_database("intake")
     async with tested_service(
-        "intake", build, Settings, database_url=url, mint=mint, clock=clock
+        "intake",
+        build,
+        Settings,
+        database_url=url,
+        mint=mint,
+        clock=clock,
+        reconcile_pause_seconds=0,
     ) as tested:
         yield Intake(tested)

@@ -29,6 +29,7 @@ from waybill_intake.domain.ticket import (
     Ticket,
 )
 from waybill_intake.domain.words import (
+    ActionKind,
     ActorKind,
     Channel,
     CloseReason,
@@ -331,8 +332,18 @@ def rate(ticket: Ticket, score: int, comment: str, at: datetime, within: timedel
     return Rated(ticket=ticket.changed(at, rating=rating), rating=rating)
 
 
-def can_be_rated(ticket: Ticket, at: datetime, within: timedelta) -> bool:
-    """Whether `rate` would be taken now."""
-    return (
-        ticket.rating is None and ticket.closed_at is not None and at - ticket.closed_at <= within
-    )
+def actions_of(ticket: Ticket, at: datetime, within: timedelta) -> list[ActionKind]:
+    """What the submitter can do with a link in a message, as the ticket stands."""
+    if ticket.submitter is None:
+        return []
+    if ticket.closed_at is None:
+        reopen = [ActionKind.REOPEN] if ticket.status is Status.RESOLVED else []
+        return [ActionKind.CONFIRM, *reopen, ActionKind.UNSUBSCRIBE]
+    rate = ticket.rating is None and at - ticket.closed_at <= within
+    return [ActionKind.RATE, ActionKind.UNSUBSCRIBE] if rate else [ActionKind.UNSUBSCRIBE]
+
+
+def confirm(ticket: Ticket, at: datetime) -> Moved:
+    """The submitter says that solved it: resolves an open ticket, or closes a resolved one."""
+    to = Status.CLOSED if ticket.status is Status.RESOLVED else Status.RESOLVED
+    return move(ticket, to, ActorKind.SUBMITTER, at)
