@@ -24,7 +24,13 @@ def build(rt: Runtime[Settings]) -> Edges:
         servicers=[
             Servicer(
                 add_ClockServiceServicer_to_server,
-                rpc.Clocks(rt.database, rt.peers, rules, rt.clock),
+                rpc.Clocks(
+                    rt.database,
+                    rt.peers,
+                    rules,
+                    rt.clock,
+                    moment_seconds=settings.reconcile_wait_seconds,
+                ),
                 DESCRIPTOR.services_by_name["ClockService"].full_name,
             )
         ],

@@ -22,9 +22,6 @@ from waybill_sla.domain.policy import Rules
 from waybill_sla.domain.ticket import Ticket, Wait
 
 BATCH = 500
-MOMENT_SECONDS = 2.0
-"""What differs is looked at again after this: most of it was merely on its way."""
-
 MOST_DIFFERENCES = 1000
 _STREAM_SECONDS = 300.0
 
@@ -54,13 +51,22 @@ class _Owner:
 
 
 async def compare(
-    database: Database, peers: Peers, rules: Rules, *, repair: bool, since: datetime | None
+    database: Database,
+    peers: Peers,
+    rules: Rules,
+    *,
+    repair: bool,
+    since: datetime | None,
+    moment_seconds: float,
 ) -> ReconcileReport:
-    """Compare with intake and routing; an owner that is away is named in the report."""
+    """Compare with intake and routing; an owner that is away is named in the report.
+
+    What differs is looked at again after `moment_seconds`: most of it was merely on its way.
+    """
     report = ReconcileReport()
     for owner in _owners(peers):
         try:
-            await _compare_with(owner, database, rules, report, repair=repair, since=since)
+            await _compare_with(owner, database, rules, report, repair, since, moment_seconds)
         except Unavailable:
             report.unreachable.append(owner.name)
     return report
@@ -71,9 +77,9 @@ async def _compare_with(
     database: Database,
     rules: Rules,
     report: ReconcileReport,
-    *,
     repair: bool,
     since: datetime | None,
+    moment_seconds: float,
 ) -> None:
     suspects: list[UUID] = []
 
@@ -84,7 +90,7 @@ async def _compare_with(
     await _in_batches(owner.facts(since, ()), look)
     if not suspects:
         return
-    await asyncio.sleep(MOMENT_SECONDS)
+    await asyncio.sleep(moment_seconds)
 
     async def look_again(batch: dict[UUID, Owned]) -> None:
         found = await _differing(database, batch)

@@ -28,12 +28,21 @@ _STREAM = Cursor[tuple[datetime, UUID]]("sla clocks", tuple[datetime, UUID])
 class Clocks(ClockServiceServicer):
     """Answers what others ask about clocks."""
 
-    def __init__(self, database: Database, peers: Peers, rules: Rules, clock: Now) -> None:
-        """Connects to nothing yet."""
+    def __init__(
+        self,
+        database: Database,
+        peers: Peers,
+        rules: Rules,
+        clock: Now,
+        *,
+        moment_seconds: float = 2.0,
+    ) -> None:
+        """Connects to nothing yet. A comparison looks again after `moment_seconds`."""
         self._database = database
         self._peers = peers
         self._rules = rules
         self._clock = clock
+        self._moment_seconds = moment_seconds
 
     async def GetClock(  # noqa: N802 - the contract names it
         self,
@@ -124,7 +133,12 @@ class Clocks(ClockServiceServicer):
         authorize("admin", "service")
         since = events.moment(request.updated_since) if request.HasField("updated_since") else None
         report = await reconcile.compare(
-            self._database, self._peers, self._rules, repair=request.repair, since=since
+            self._database,
+            self._peers,
+            self._rules,
+            repair=request.repair,
+            since=since,
+            moment_seconds=self._moment_seconds,
         )
         return service_pb2.ReconcileResponse(report=report)
 

@@ -28,6 +28,8 @@ class Settings(ServiceSettings):
     """How long a timer waits for what stood in the stream when it came due."""
     poll_seconds: float = Field(default=0.5, gt=0, le=10)
     """How often the timers are looked at when nothing wakes them."""
+    reconcile_wait_seconds: float = Field(default=2.0, ge=0, le=60)
+    """After how long a comparison looks again at what differs."""
     timer_batch: int = Field(default=500, ge=1, le=5000)
 
     @field_validator("warn_shares", mode="before")

@@ -103,7 +103,7 @@ class Timers(Generic[Mark]):
             try:
                 pause = await self.turn()
             except (SQLAlchemyError, OSError) as error:
-                log.warning("timers_not_looked_at", error=f"{type(error).__name__}: {error}"[:500])
+                log.warning("timers_not_fired", error=f"{type(error).__name__}: {error}"[:500])
                 pause = self._poll_seconds
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._bell.wait(), pause)
@@ -115,11 +115,15 @@ class Timers(Generic[Mark]):
         if upcoming is None or upcoming > moment:
             return self._pause(upcoming, moment)
         await self._catch_up()
-        while not self._stopping and await self._fire(moment):
-            pass
+        failed = 0
+        while not self._stopping:
+            fired = await self._fire(moment)
+            failed += fired.failed
+            if not fired.clocks:
+                break
         upcoming = await self._next_due()
         if upcoming is not None and upcoming <= moment:
-            return BUSY_SECONDS
+            return self._poll_seconds if failed else BUSY_SECONDS
         return self._pause(upcoming, self._clock.now())
 
     def _pause(self, upcoming: datetime | None, now: datetime) -> float:
@@ -146,8 +150,8 @@ class Timers(Generic[Mark]):
                             return
                     await asyncio.sleep(_ASK_SECONDS)
 
-    async def _fire(self, until: datetime) -> bool:
-        """One batch in one transaction; whether there was anything."""
+    async def _fire(self, until: datetime) -> usecases.Fired:
+        """One batch in one transaction."""
         fired = usecases.Fired()
         try:
             async with self._database.unit_of_work() as uow:
@@ -161,4 +165,4 @@ class Timers(Generic[Mark]):
         for kind, seconds in fired.lags:
             detection_lag.record(seconds, {"kind": kind})
             fired_total.add(1, {"kind": kind})
-        return fired.clocks > 0
+        return fired

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import structlog
 from waybill.common.v1.actor_pb2 import Actor, Cause
 from waybill_chassis.causes import automation, timer_cause
 from waybill_chassis.database import UnitOfWork
@@ -23,6 +24,8 @@ from waybill_sla.domain.telling import TargetBreached, Telling, TicketEscalated
 from waybill_sla.domain.ticket import Repetition, Ticket, Wait
 from waybill_sla.domain.timing import Timer
 from waybill_sla.domain.words import Level, TimerKind, Trigger
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +92,10 @@ def _heard(clock: Clock, item: News, agreed: Agreement, now: datetime) -> Outcom
 
 @dataclass(slots=True)
 class Fired:
-    """What came due: the clocks looked at, a span for each effect, its lateness in seconds."""
+    """What came due: clocks done and failed, a span for each effect, its lateness in seconds."""
 
     clocks: int = 0
+    failed: int = 0
     spans: list[LightSpan] = field(default_factory=list)
     lags: list[tuple[str, float]] = field(default_factory=list)
 
@@ -102,23 +106,40 @@ async def fire(uow: UnitOfWork, until: datetime, rules: Rules, *, most: int) -> 
     loaded = await store.claim(uow.connection, until, most)
     if not loaded:
         return fired
-    fired.clocks = len(loaded)
     agreed = await store.agreement(uow.connection, rules)
     changes = []
     for found in loaded.values():
-        clock = found.clock
-        for timer in timing.due(clock, found.timers, agreed, until):
-            clock = _fire_one(uow, clock, timer, agreed, fired)
+        try:
+            outcomes = _come_due(found, agreed, until, uow.now)
+        except Exception:
+            # One clock that cannot be judged must not hold up the others.
+            log.exception("timers_not_fired", ticket_id=str(found.clock.ticket_id))
+            fired.failed += 1
+            continue
+        for timer, outcome in outcomes:
+            _tell_fired(uow, timer, outcome, fired)
+        clock = outcomes[-1][1].clock if outcomes else found.clock
         changes.append(changed(found, clock, agreed, at=uow.now, trace=None))
+        fired.clocks += 1
     await store.save(uow.connection, changes)
     return fired
 
 
-def _fire_one(
-    uow: UnitOfWork, clock: Clock, timer: Timer, agreed: Agreement, fired: Fired
-) -> Clock:
+def _come_due(
+    found: store.Loaded, agreed: Agreement, until: datetime, now: datetime
+) -> list[tuple[Timer, Outcome]]:
+    """What the due timers of one clock do, one after the other."""
+    clock = found.clock
+    outcomes = []
+    for timer in timing.due(clock, found.timers, agreed, until):
+        outcome = timing.fire(clock, timer.alarm, agreed, now, new_id())
+        outcomes.append((timer, outcome))
+        clock = outcome.clock
+    return outcomes
+
+
+def _tell_fired(uow: UnitOfWork, timer: Timer, outcome: Outcome, fired: Fired) -> None:
     alarm = timer.alarm
-    outcome = timing.fire(clock, alarm, agreed, uow.now, new_id())
     span = timer_span(
         f"timer {alarm.kind}",
         timer.armed_by,
@@ -129,12 +150,11 @@ def _fire_one(
         },
     )
     fired.spans.append(span)
-    # What was armed when its time had passed already could not have been seen any sooner.
+    # What set the deadline may itself have happened after it, as a change of priority does.
     late = uow.now - max(alarm.due_at, timer.armed_at)
     fired.lags.append((alarm.kind.value, max(late.total_seconds(), 0.0)))
     cause = timer_cause(_word(timer), timer.id)
     tell(uow, outcome, actor=automation("sla"), cause=cause, trace=span.trace)
-    return outcome.clock
 
 
 def _word(timer: Timer) -> str:

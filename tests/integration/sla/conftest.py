@@ -210,3 +210,9 @@ async def sla(
         "sla", build, Settings, database_url=url, mint=mint, clock=clock
     ) as service:
         yield Sla(service)
+
+
+@pytest.fixture
+def driven() -> Callable[[TestedService[Settings]], Sla]:
+    """Drives a service that the test has built itself."""
+    return Sla

@@ -213,6 +213,21 @@ async def test_a_ticket_that_a_consumer_has_at_hand_is_left_for_later(sla: Any) 
     assert "TargetBreached" in await sla.names(busy)
 
 
+async def test_a_clock_that_cannot_be_judged_holds_up_no_other(sla: Any) -> None:
+    """Its timers stay for whoever repairs it; those beside it fire."""
+    broken, sound = sla.ticket("urgent"), sla.ticket("urgent")
+    await sla.hear(broken.opened(), sound.opened())
+    async with sla.database.unit_of_work() as uow:
+        await uow.execute(
+            text("DELETE FROM segments WHERE ticket_id = CAST(:id AS uuid)"), {"id": broken.id}
+        )
+    before = len(await sla.timer_rows(broken))
+    await sla.pass_time(minutes=15)
+    assert "TargetBreached" in await sla.names(sound)
+    assert await sla.names(broken) == ["ClockStarted"]
+    assert len(await sla.timer_rows(broken)) == before
+
+
 async def test_the_running_part_fires_by_itself_and_is_woken_by_a_commit(sla: Any) -> None:
     """What this process arms nearer than the next look is seen at once, not at the next poll."""
     timers = Timers(sla.database, Rules(), poll_seconds=3600)

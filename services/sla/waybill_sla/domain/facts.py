@@ -74,7 +74,7 @@ def hear_ticket(
     if known is None or moved or before.state is not after.state:
         after = replace(after, dated=clock.dated + 1)
     told = (
-        *_starting(known, after, hearing),
+        *_starting(before, after, hearing),
         *_turning(before, after),
         *(
             telling
@@ -211,14 +211,17 @@ def _breached(target: Target, hearing: Hearing) -> Target:
     )
 
 
-def _starting(known: Ticket | None, clock: Clock, hearing: Hearing) -> tuple[Telling, ...]:
-    ticket = clock.ticket
-    assert ticket is not None
-    if known is None:
-        return (ClockStarted(clock.started_at, StartReason.OPENED),)
-    if (known.priority, known.type) == (ticket.priority, ticket.type):
-        return ()
-    if clock.state is ClockState.STOPPED:
+def _starting(before: Clock, after: Clock, hearing: Hearing) -> tuple[Telling, ...]:
+    """That the clock started, or that its deadlines were set by another priority or policy."""
+    known, ticket = before.ticket, after.ticket
+    if known is None or ticket is None:
+        return (ClockStarted(after.started_at, StartReason.OPENED),)
+    same = (known.priority, known.type, _pinned(before)) == (
+        ticket.priority,
+        ticket.type,
+        _pinned(after),
+    )
+    if same or after.state is ClockState.STOPPED:
         return ()
     return (ClockStarted(hearing.at, StartReason.RECOMPUTED),)
 
