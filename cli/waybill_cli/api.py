@@ -31,7 +31,7 @@ def authorization(settings: StackSettings, claims: keys.Claims = OPERATOR) -> di
 def client(settings: StackSettings, claims: keys.Claims = OPERATOR) -> httpx.Client:
     """A client of the gateway; the environment's proxies are not for this machine's own ports."""
     return httpx.Client(
-        base_url=settings.gateway_url,
+        base_url=settings.api_url,
         headers=authorization(settings, claims),
         timeout=_TIMEOUT,
         trust_env=False,

@@ -1,4 +1,4 @@
-"""The commands of the local stack: up, down, status, logs, token, topics, gateway."""
+"""The commands of the local stack: up, down, status, logs, token, keys, topics, gateway."""
 
 import json
 import signal
@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
     for command in (up, down, status, token):
         app.command()(command)
     app.command("logs")(show_logs)
+    app.command("keys")(make_keys)
     app.command("topics")(apply_topics)
     app.command("gateway")(gateway_config)
 
@@ -128,6 +129,15 @@ def token(
     typer.echo(keys.mint(settings.read().keys_dir, claims, keys.parse_ttl(ttl)))
 
 
+def make_keys() -> None:
+    """Make the signing key if there is none, and the services' tokens anew: a step of compose."""
+    folder = settings.read().keys_dir
+    made = keys.ensure_keys(folder)
+    for service in settings.SERVICES:
+        keys.ensure_service_token(folder, service)
+    typer.echo(f"{folder}: {'made' if made else 'there already'}, tokens of all services made")
+
+
 def apply_topics(
     product: Annotated[
         list[str] | None, typer.Option(help="Only this product's topics. Repeatable.")
@@ -155,6 +165,7 @@ def gateway_config(
         if not separator:
             raise StackError(f"--upstream {item!r}: write SERVICE=HOST:PORT")
         upstreams.setdefault(service, []).append(_address("--upstream", address))
+    typer.echo("# Made by `waybill gateway` from deploy/gateway/; change it there.")
     config = gateway.render(
         upstreams,
         listen=_address("--listen", listen),

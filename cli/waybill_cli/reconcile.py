@@ -22,7 +22,6 @@ from waybill.sla.v1.service_pb2_grpc import ClockServiceStub
 from waybill_cli.api import OPERATOR
 from waybill_cli.errors import StackError
 from waybill_cli.local import keys, settings
-from waybill_cli.local.processes import HOST
 from waybill_cli.tables import print_table
 
 _MOST_SHOWN = 50
@@ -84,9 +83,9 @@ def reconcile(
 def ask(
     stack: settings.StackSettings, service: str, token: str, *, repair: bool, timeout: float
 ) -> Found:
-    """Let one service compare, with its first replica; one that is away is said so."""
+    """Let one service compare; one that is away is said so."""
     make_stub, request = _ASK[service]
-    with grpc.insecure_channel(f"{HOST}:{stack.grpc_ports[service]}") as channel:
+    with grpc.insecure_channel(stack.grpc_address(service)) as channel:
         try:
             answer = make_stub(channel).Reconcile(
                 request(repair=repair),
@@ -94,14 +93,14 @@ def ask(
                 metadata=[("authorization", f"Bearer {token}")],
             )
         except grpc.RpcError as error:
-            return Found(service, None, _said(error, stack.grpc_ports[service]))
+            return Found(service, None, _said(error, stack.grpc_address(service)))
     return Found(service, answer.report)
 
 
-def _said(error: grpc.RpcError, port: int) -> str:
+def _said(error: grpc.RpcError, address: str) -> str:
     code = getattr(error, "code", lambda: None)()
     if code is grpc.StatusCode.UNAVAILABLE:
-        return f"nobody answers on port {port}"
+        return f"nobody answers at {address}"
     name = code.name if code is not None else type(error).__name__
     return f"{name}: {getattr(error, 'details', str)()}"[:200]
 

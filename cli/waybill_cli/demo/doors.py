@@ -46,7 +46,7 @@ async def open_doors(stack: StackSettings, tag: str) -> AsyncIterator[Send]:
         raise StackError(f"no broker at {stack.kafka}: {error}; run `waybill up`") from error
     try:
         async with httpx.AsyncClient(
-            base_url=stack.gateway_url,
+            base_url=stack.api_url,
             headers=api.authorization(stack, AS_PRODUCT),
             limits=limits,
             timeout=30.0,

@@ -65,7 +65,7 @@ def _wait(stack: settings.StackSettings, id: str) -> str:
 
 
 def _next(stack: settings.StackSettings, number: str) -> str:
-    url = stack.gateway_url
+    url = stack.api_url
     return f"""
 {url}/docs           what each service offers, and its events
 {stack.data_dir / "mail"}   the mails that went out (a Maildir)

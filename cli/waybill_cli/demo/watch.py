@@ -24,7 +24,7 @@ class Watch:
         # A little before: the clocks are one, but the database rounds.
         self._since = datetime.now(UTC) - timedelta(seconds=1)
         self._client = httpx.AsyncClient(
-            base_url=stack.gateway_url,
+            base_url=stack.api_url,
             headers=api.authorization(stack),
             timeout=15.0,
             trust_env=False,

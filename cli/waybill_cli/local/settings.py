@@ -47,6 +47,8 @@ class StackSettings:
     external_kafka: str | None
     external_databases: Mapping[str, str]
     external_smtp: str | None
+    external_gateway: str | None
+    external_grpc: Mapping[str, str]
 
     @property
     def run_dir(self) -> Path:
@@ -67,6 +69,15 @@ class StackSettings:
     def gateway_url(self) -> str:
         """The one address to open."""
         return f"http://{HOST}:{self.gateway_port}"
+
+    @property
+    def api_url(self) -> str:
+        """Where the command line asks: our gateway, or the one WAYBILL_GATEWAY_URL names."""
+        return self.external_gateway or self.gateway_url
+
+    def grpc_address(self, service: str) -> str:
+        """Where the command line asks a service over gRPC, as gRPC names it."""
+        return self.external_grpc.get(service, f"{HOST}:{self.grpc_ports[service]}")
 
     @property
     def kafka(self) -> str:
@@ -105,13 +116,15 @@ def read(env: Mapping[str, str] | None = None) -> StackSettings:
 
     gateway_port = port("WAYBILL_GATEWAY_PORT", 8080)
     kafka_port = port("WAYBILL_KAFKA_PORT", 19092)
-    http_ports, grpc_ports, databases = {}, {}, {}
+    http_ports, grpc_ports, databases, peers = {}, {}, {}, {}
     for position, service in enumerate(SERVICES, start=1):
         prefix = f"WAYBILL_{service.upper()}"
         http_ports[service] = port(f"{prefix}_HTTP_PORT", 8100 + position)
         grpc_ports[service] = port(f"{prefix}_GRPC_PORT", 9100 + position)
         if url := env.get(f"{prefix}_DATABASE_URL", ""):
             databases[service] = url
+        if target := env.get(f"{prefix}_GRPC", ""):
+            peers[service] = target
     data_dir = env.get("WAYBILL_DATA_DIR", "")
     settings = StackSettings(
         data_dir=Path(data_dir).expanduser().resolve() if data_dir else project_root() / ".waybill",
@@ -126,6 +139,8 @@ def read(env: Mapping[str, str] | None = None) -> StackSettings:
         external_kafka=env.get("KAFKA_BOOTSTRAP_SERVERS", "") or None,
         external_databases=databases,
         external_smtp=env.get("WAYBILL_SMTP_HOST", "") or None,
+        external_gateway=env.get("WAYBILL_GATEWAY_URL", "").rstrip("/") or None,
+        external_grpc=peers,
     )
     _require_distinct(settings)
     return settings
