@@ -1,7 +1,7 @@
 """What routing and sla say of tickets, kept beside them, and the moves that it means."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -11,14 +11,24 @@ from waybill_intake.store import facts
 from waybill_intake.store.facts import Assignment, Facts, Sla
 
 
+@dataclass(frozen=True, slots=True)
+class _News:
+    """The newest that routing said of a ticket in this batch."""
+
+    at: datetime
+    origin: Origin
+    had: bool
+    closed: bool
+
+
 class Projections:
     """The facts of the tickets in hand; what is not newer than what is known is ignored."""
 
     def __init__(self, docket: Docket, known: Mapping[UUID, Facts]) -> None:
         self._docket = docket
         self._known = dict(known)
-        self._assignments: dict[UUID, Assignment] = {}
-        self._slas: dict[UUID, Sla] = {}
+        self._news: dict[UUID, _News] = {}
+        self._slas: set[UUID] = set()
 
     def know_assignment(
         self,
@@ -31,7 +41,7 @@ class Projections:
         closed: bool = False,
         forced: bool = False,
     ) -> None:
-        """Keep who has a ticket; the work on it begins, or it waits again.
+        """Keep who has a ticket.
 
         `taken_from`: the event itself says that somebody had it. `closed`: it was released
         because it is closed. `forced`: the owner was asked, so it holds though it is not newer.
@@ -39,31 +49,36 @@ class Projections:
         known = self._known.get(id, Facts())
         if not _is_news(new.sequence, known.assignment.sequence, forced):
             return
-        had = taken_from or known.assignment.agent_id is not None
+        before = self._news.get(id)
+        had = taken_from or known.assignment.agent_id is not None or bool(before and before.had)
         self._known[id] = replace(known, assignment=new)
-        self._assignments[id] = new
-        ticket = self._docket.find(id)
-        if ticket is None:
-            return
-        at = min(at, self._docket.now)
-        if new.agent_id is not None:
-            self._docket.note(rules.assigned(ticket, at), origin)
-        elif had and not closed:
-            self._docket.note(rules.released(ticket, at), origin)
+        self._news[id] = _News(min(at, self._docket.now), origin, had, closed)
 
     def know_sla(self, id: UUID, new: Sla, *, forced: bool = False) -> None:
         """Keep where a ticket's targets stand."""
         known = self._known.get(id, Facts())
         if _is_news(new.sequence, known.sla.sequence, forced):
             self._known[id] = replace(known, sla=new)
-            self._slas[id] = new
+            self._slas.add(id)
 
     async def write(self) -> None:
-        """Write what has changed."""
-        if self._assignments:
-            await facts.write_assignments(self._docket.uow, list(self._assignments.items()))
+        """Note the moves that the assignments mean, and write what has changed.
+
+        Only the last word of a batch moves a ticket: one that is released by one person and had
+        by another in the same moment never waits in between.
+        """
+        for id, news in self._news.items():
+            if (ticket := self._docket.find(id)) is None:
+                continue
+            if self._known[id].assignment.agent_id is not None:
+                self._docket.note(rules.assigned(ticket, news.at), news.origin)
+            elif news.had and not news.closed:
+                self._docket.note(rules.released(ticket, news.at), news.origin)
+        uow, known = self._docket.uow, self._known
+        if self._news:
+            await facts.write_assignments(uow, [(id, known[id].assignment) for id in self._news])
         if self._slas:
-            await facts.write_slas(self._docket.uow, list(self._slas.items()))
+            await facts.write_slas(uow, [(id, known[id].sla) for id in self._slas])
 
 
 def _is_news(new: int, known: int, forced: bool) -> bool:

@@ -98,6 +98,23 @@ async def test_a_queue_does_not_undo_an_answer(intake: Any, event: Any) -> None:
     assert (now["status"], now["assignee"]) == ("in_progress", None)
 
 
+async def test_a_ticket_that_changes_hands_does_not_wait_in_between(
+    intake: Any, event: Any
+) -> None:
+    """Released and assigned at once, even with an old event replayed between: no move at all."""
+    ticket = await intake.open()
+    await intake.hear(event(ticket, assigned(ticket), 1))
+    released = nobody(ticket, events_pb2.TicketReleased, previous_agent=ANA)
+    await intake.hear(
+        event(ticket, released, 2), event(ticket, assigned(ticket), 3), event(ticket, released, 2)
+    )
+    assert await intake.names(ticket) == ["TicketOpened", "TicketStatusChanged"]
+    await intake.hear(
+        event(ticket, released, 4), event(ticket, nobody(ticket), 5), event(ticket, released, 1)
+    )
+    assert (await intake.read(ticket))["status"] == "pending"
+
+
 async def test_what_is_not_known_yet_is_kept(intake: Any, event: Any) -> None:
     """An event about a ticket nobody has heard of is no error."""
     ticket = {"id": str(uuid4())}
