@@ -115,9 +115,10 @@ class _Batch:
         )
         await store.learn_feeds(self._uow, self._learned)
         await store.add_deliveries(self._uow, self._deliveries)
-        await store.erase(
+        await store.erase_tickets(
             self._uow, {id: without_person(self._pictures[id].ticket) for id in self._erased}
         )
+        await store.erase_deliveries(self._uow, sorted(self._erased))
 
     def hear_ticket(self, event: Event[Any], id: UUID) -> None:
         """Something happened to a ticket at intake."""

@@ -251,7 +251,7 @@ class Notify:
             return list(await connection.execute(text(sql), values))
 
     async def deliveries(self) -> list[Any]:
-        return await self.rows("SELECT * FROM delivery ORDER BY id")
+        return await self.rows("SELECT * FROM deliveries ORDER BY id")
 
     async def until(self, holds: Callable[[], Awaitable[Any]]) -> Any:
         async with asyncio.timeout(20):

@@ -144,7 +144,7 @@ async def test_an_erased_person_is_forgotten(notify: Any, pb: Any) -> None:
     assert {(row.state, row.recipient, str(row.facts)) for row in rows} == {
         ("suppressed", "(erased)", "{}")
     }
-    [picture] = await notify.rows("SELECT * FROM picture")
+    [picture] = await notify.rows("SELECT * FROM tickets")
     assert b"kim" not in picture.ticket.lower()
     assert b"squeaks" not in picture.ticket
 
@@ -154,7 +154,7 @@ async def test_an_unknown_event_and_one_without_a_ticket_do_no_harm(notify: Any,
     told = notify.ticket()
     presence = pb.routing.AgentPresenceChanged()
     await notify.hear(told.event(presence, source="routing", sequence=1))
-    assert await notify.rows("SELECT * FROM picture") == []
+    assert await notify.rows("SELECT * FROM tickets") == []
 
 
 async def test_the_ledger_is_shown_to_those_who_work_on_the_product(notify: Any, mint: Any) -> None:
@@ -171,7 +171,7 @@ async def test_the_ledger_is_shown_to_those_who_work_on_the_product(notify: Any,
     assert [item["template"] for item in rest.json()["items"]] == ["receipt"]
     mine = await client.get(f"/v1/deliveries?ticket_id={one.id}&state=dead", headers=agent)
     assert mine.json() == {"items": [], "next_cursor": None}
-    [foreign] = await notify.rows("SELECT id FROM delivery WHERE product = 'shop'")
+    [foreign] = await notify.rows("SELECT id FROM deliveries WHERE product = 'shop'")
     for answer in (
         await client.get(f"/v1/deliveries/{foreign.id}", headers=agent),
         await client.post(f"/v1/deliveries/{foreign.id}/retry", headers=agent),

@@ -249,7 +249,7 @@ async def test_pictures_are_compared_with_their_owners_and_repaired(
     assert (await compare(True)).repaired == 4
     assert (await compare(False)).differing == 0
     async with peered.rt.database.reading() as connection:
-        count = await connection.execute(text("SELECT count(*) FROM delivery"))
+        count = await connection.execute(text("SELECT count(*) FROM deliveries"))
     assert count.scalar_one() == 1
 
 

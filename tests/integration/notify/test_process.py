@@ -55,5 +55,5 @@ async def test_each_attempt_is_a_span_below_the_event_that_asked_for_the_mail(
     [span] = [span for span in spans(tmp_path) if span["name"] == "deliver receipt"]
     _, trace_id, parent, _ = opened.trace.traceparent.split("-")
     assert (span["traceId"], span["parentSpanId"]) == (trace_id, parent)
-    [attempt] = await notify.rows("SELECT * FROM attempt")
+    [attempt] = await notify.rows("SELECT * FROM attempts")
     assert attempt.traceparent.split("-")[1:3] == [trace_id, span["spanId"]]

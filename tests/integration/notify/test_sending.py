@@ -112,7 +112,7 @@ async def test_a_server_that_dies_after_taking_a_mail_gets_it_again_unchanged(
     sink.answers = ["drop"]
     await notify.hear(notify.ticket().opened())
     async with notify.sending():
-        await notify.until(lambda: notify.rows("SELECT 1 FROM attempt"))
+        await notify.until(lambda: notify.rows("SELECT 1 FROM attempts"))
         notify.clock.advance(timedelta(minutes=1))
         await notify.until_state("delivered")
     first, second = sink.raw
@@ -176,7 +176,7 @@ async def test_after_all_its_attempts_a_delivery_is_dead(notify: Any, sink: Any)
         for number in range(1, 4):
 
             async def tried(number: int = number) -> bool:
-                return len(await notify.rows("SELECT 1 FROM attempt")) == number
+                return len(await notify.rows("SELECT 1 FROM attempts")) == number
 
             await notify.until(tried)
             notify.clock.advance(timedelta(hours=3))

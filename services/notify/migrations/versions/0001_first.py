@@ -7,8 +7,8 @@ down_revision = None
 STATEMENTS = (
     # What notify knows of a ticket: intake's facts as their own bytes, routing's as columns.
     """
-    CREATE TABLE picture (
-        ticket_id uuid PRIMARY KEY,
+    CREATE TABLE tickets (
+        id uuid PRIMARY KEY,
         sequence bigint NOT NULL DEFAULT 0,
         product text NOT NULL DEFAULT '',
         ticket bytea NOT NULL DEFAULT '',
@@ -19,16 +19,16 @@ STATEMENTS = (
         held bytea
     ) WITH (fillfactor = 70)
     """,
-    "COMMENT ON COLUMN picture.sequence IS 'of intake''s last event; 0: only others spoke so far'",
-    "COMMENT ON COLUMN picture.held IS 'an assignment the feed tells once the ticket is known'",
+    "COMMENT ON COLUMN tickets.sequence IS 'of intake''s last event; 0: only others spoke so far'",
+    "COMMENT ON COLUMN tickets.held IS 'an assignment the feed tells once the ticket is known'",
     """
-    CREATE TABLE feed (
+    CREATE TABLE feeds (
         product text PRIMARY KEY,
         learned_at timestamptz NOT NULL
     )
     """,
     """
-    CREATE TABLE delivery (
+    CREATE TABLE deliveries (
         id uuid PRIMARY KEY,
         ticket_id uuid NOT NULL,
         product text NOT NULL,
@@ -57,19 +57,19 @@ STATEMENTS = (
         last_error text NOT NULL DEFAULT '',
         traceparent text,
         tracestate text,
-        CONSTRAINT delivery_once UNIQUE (event_id, template, channel, recipient),
-        CONSTRAINT delivery_pending CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL))
+        CONSTRAINT deliveries_once UNIQUE (event_id, template, channel, recipient),
+        CONSTRAINT deliveries_pending CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL))
     ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02)
     """,
-    "COMMENT ON COLUMN delivery.revived_after IS 'attempts made when it was last revived by hand'",
-    "COMMENT ON COLUMN delivery.waiting_since IS 'when its patience began: at creation or revival'",
-    "COMMENT ON COLUMN delivery.text_body IS 'as first rendered; gone once delivered'",
-    "CREATE INDEX delivery_due ON delivery (next_attempt_at) WHERE state = 'pending'",
-    "CREATE INDEX delivery_by_ticket ON delivery (ticket_id, id)",
-    "CREATE INDEX delivery_by_state ON delivery (state, id) WHERE state <> 'delivered'",
+    "COMMENT ON COLUMN deliveries.revived_after IS 'attempts made before it was revived by hand'",
+    "COMMENT ON COLUMN deliveries.waiting_since IS 'since its creation or its revival by hand'",
+    "COMMENT ON COLUMN deliveries.text_body IS 'as first rendered; gone once delivered'",
+    "CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE state = 'pending'",
+    "CREATE INDEX deliveries_by_ticket ON deliveries (ticket_id, id)",
+    "CREATE INDEX deliveries_by_state ON deliveries (state, id) WHERE state <> 'delivered'",
     """
-    CREATE TABLE attempt (
-        delivery_id uuid NOT NULL REFERENCES delivery (id),
+    CREATE TABLE attempts (
+        delivery_id uuid NOT NULL REFERENCES deliveries (id),
         number integer NOT NULL,
         started_at timestamptz NOT NULL,
         ended_at timestamptz NOT NULL,

@@ -1,7 +1,7 @@
-"""The tables and every statement on them. Hot paths work on whole batches."""
+"""The ledger: deliveries and their attempts."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,21 +15,6 @@ from waybill_notify.domain import Attempt, Change, Delivery, State
 
 EMAIL = "email"
 ERASED = "(erased)"
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What notify knows of a ticket. `ticket` is intake's own message, empty for a stub."""
-
-    ticket_id: UUID
-    sequence: int = 0
-    product: str = ""
-    ticket: bytes = b""
-    assignment_sequence: int = 0
-    assignee_id: str = ""
-    assignee_name: str = ""
-    team: str = ""
-    held: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,48 +54,9 @@ class Finished:
     attempt: Attempt | None
 
 
-# Sorted, both of them, so that batches never wait for one another in a circle.
-_STUBS = text(
-    """
-    INSERT INTO picture (ticket_id)
-    SELECT id FROM unnest(CAST(:ids AS uuid[])) AS id ORDER BY id
-    ON CONFLICT DO NOTHING
-    """
-)
-_PICTURES = """
-    SELECT ticket_id, sequence, product, ticket, assignment_sequence, assignee_id, assignee_name,
-           team, held
-    FROM picture WHERE ticket_id = ANY (CAST(:ids AS uuid[])) ORDER BY ticket_id
-"""
-_READ_PICTURES = text(_PICTURES)
-_LOCK_PICTURES = text(_PICTURES + " FOR UPDATE")
-_SAVE_PICTURES = text(
-    """
-    UPDATE picture AS p
-    SET sequence = n.sequence, product = n.product, ticket = n.ticket,
-        assignment_sequence = n.assignment_sequence, assignee_id = n.assignee_id,
-        assignee_name = n.assignee_name, team = n.team, held = n.held
-    FROM unnest(
-        CAST(:ticket_id AS uuid[]), CAST(:sequence AS bigint[]), CAST(:product AS text[]),
-        CAST(:ticket AS bytea[]), CAST(:assignment_sequence AS bigint[]),
-        CAST(:assignee_id AS text[]), CAST(:assignee_name AS text[]), CAST(:team AS text[]),
-        CAST(:held AS bytea[])
-    ) AS n (ticket_id, sequence, product, ticket, assignment_sequence, assignee_id, assignee_name,
-            team, held)
-    WHERE p.ticket_id = n.ticket_id
-    """
-)
-_FEEDS = text("SELECT product FROM feed")
-_LEARN = text(
-    """
-    INSERT INTO feed (product, learned_at)
-    SELECT product, :now FROM unnest(CAST(:products AS text[])) AS product ORDER BY product
-    ON CONFLICT DO NOTHING
-    """
-)
 _ADD = text(
     """
-    INSERT INTO delivery (id, ticket_id, product, event_id, event_type, event_source, template,
+    INSERT INTO deliveries (id, ticket_id, product, event_id, event_type, event_source, template,
                           channel, recipient, state, message_id, facts, created_at, waiting_since,
                           updated_at, next_attempt_at, traceparent, tracestate)
     SELECT id, ticket_id, product, event_id, event_type, event_source, template, :channel,
@@ -122,7 +68,7 @@ _ADD = text(
         CAST(:facts AS jsonb[]), CAST(:traceparent AS text[]), CAST(:tracestate AS text[])
     ) AS n (id, ticket_id, product, event_id, event_type, event_source, template, recipient,
             message_id, facts, traceparent, tracestate)
-    ON CONFLICT ON CONSTRAINT delivery_once DO NOTHING
+    ON CONFLICT ON CONSTRAINT deliveries_once DO NOTHING
     """
 )
 _COLUMNS = """id, ticket_id, product, event_id, event_type, event_source, template, channel,
@@ -133,12 +79,12 @@ _COLUMNS = """id, ticket_id, product, event_id, event_type, event_source, templa
 _CLAIM = text(
     f"""
     WITH due AS (
-        SELECT id FROM delivery
+        SELECT id FROM deliveries
         WHERE state = 'pending' AND next_attempt_at <= :now
           AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
         ORDER BY next_attempt_at LIMIT :most FOR UPDATE SKIP LOCKED
     )
-    UPDATE delivery SET attempts = attempts + 1, claim = :claim,
+    UPDATE deliveries SET attempts = attempts + 1, claim = :claim,
            claimed_until = clock_timestamp() + make_interval(secs => :seconds)
     WHERE id IN (SELECT id FROM due)
     RETURNING {_COLUMNS}
@@ -146,7 +92,7 @@ _CLAIM = text(
 )
 _KEEP_RENDERED = text(
     """
-    UPDATE delivery AS d
+    UPDATE deliveries AS d
     SET subject = n.subject, text_body = n.text, html_body = n.html, unsubscribe_url = n.url
     FROM unnest(
         CAST(:id AS uuid[]), CAST(:claim AS uuid[]), CAST(:subject AS text[]),
@@ -159,7 +105,7 @@ _KEEP_RENDERED = text(
 # Whoever lost the claim may still say that the other side accepted: that stays true.
 _FINISH = text(
     f"""
-    UPDATE delivery AS d
+    UPDATE deliveries AS d
     SET state = n.state, attempts = n.attempts, next_attempt_at = n.next_attempt_at,
         last_error = n.last_error, delivered_at = n.delivered_at, updated_at = :now,
         claim = NULL, claimed_until = NULL,
@@ -173,7 +119,7 @@ _FINISH = text(
             CAST(:attempts AS integer[]), CAST(:next_attempt_at AS timestamptz[]),
             CAST(:last_error AS text[]), CAST(:delivered_at AS timestamptz[])
         ) AS u (u_id, u_claim, state, attempts, next_attempt_at, last_error, delivered_at)
-        JOIN (SELECT id, claim, state AS present FROM delivery
+        JOIN (SELECT id, claim, state AS present FROM deliveries
               WHERE id = ANY (CAST(:id AS uuid[])) ORDER BY id FOR UPDATE) AS l ON l.id = u.u_id
         WHERE (l.present = 'pending' AND l.claim = u.u_claim)
            OR (u.state = 'delivered' AND l.present IN ('pending', 'dead'))
@@ -184,7 +130,7 @@ _FINISH = text(
 )
 _ADD_ATTEMPTS = text(
     """
-    INSERT INTO attempt (delivery_id, number, started_at, ended_at, outcome, detail, traceparent)
+    INSERT INTO attempts (delivery_id, number, started_at, ended_at, outcome, detail, traceparent)
     SELECT n.* FROM unnest(
         CAST(:delivery_id AS uuid[]), CAST(:number AS integer[]),
         CAST(:started_at AS timestamptz[]), CAST(:ended_at AS timestamptz[]),
@@ -195,43 +141,43 @@ _ADD_ATTEMPTS = text(
 )
 _NOTE_AWAY = text(
     """
-    UPDATE delivery SET last_error = :why, updated_at = :now
+    UPDATE deliveries SET last_error = :why, updated_at = :now
     WHERE id IN (
-        SELECT id FROM delivery
+        SELECT id FROM deliveries
         WHERE state = 'pending' AND next_attempt_at <= :now AND last_error <> :why
         LIMIT :most FOR UPDATE SKIP LOCKED)
     """
 )
 _EXPIRE = text(
     f"""
-    UPDATE delivery SET state = 'dead', next_attempt_at = NULL, last_error = :why,
+    UPDATE deliveries SET state = 'dead', next_attempt_at = NULL, last_error = :why,
            updated_at = :now, claim = NULL, claimed_until = NULL
     WHERE id IN (
-        SELECT id FROM delivery
+        SELECT id FROM deliveries
         WHERE state = 'pending' AND next_attempt_at <= :now AND waiting_since <= :before
           AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
         LIMIT :most FOR UPDATE SKIP LOCKED)
     RETURNING {_COLUMNS}
     """
 )
-_LOCK = text(f"SELECT {_COLUMNS} FROM delivery WHERE id = :id FOR UPDATE")
-_GET = text(f"SELECT {_COLUMNS} FROM delivery WHERE id = :id")
+_LOCK = text(f"SELECT {_COLUMNS} FROM deliveries WHERE id = :id FOR UPDATE")
+_GET = text(f"SELECT {_COLUMNS} FROM deliveries WHERE id = :id")
 _ATTEMPTS = text(
     """
     SELECT number, started_at, ended_at, outcome, detail, traceparent
-    FROM attempt WHERE delivery_id = :id ORDER BY number
+    FROM attempts WHERE delivery_id = :id ORDER BY number
     """
 )
 _REVIVE = text(
     f"""
-    UPDATE delivery SET state = 'pending', next_attempt_at = :now, waiting_since = :now,
+    UPDATE deliveries SET state = 'pending', next_attempt_at = :now, waiting_since = :now,
            revived_after = attempts, updated_at = :now
     WHERE id = :id RETURNING {_COLUMNS}
     """
 )
 _LIST = text(
     f"""
-    SELECT {_COLUMNS} FROM delivery
+    SELECT {_COLUMNS} FROM deliveries
     WHERE (CAST(:ticket_id AS uuid) IS NULL OR ticket_id = :ticket_id)
       AND (CAST(:state AS text) IS NULL OR state = :state)
       AND (CAST(:products AS text[]) IS NULL OR product = ANY (CAST(:products AS text[])))
@@ -241,72 +187,32 @@ _LIST = text(
 )
 _LIST_OF_TICKET = text(
     f"""
-    SELECT {_COLUMNS} FROM delivery
+    SELECT {_COLUMNS} FROM deliveries
     WHERE ticket_id = :ticket_id AND (CAST(:after AS uuid) IS NULL OR id > :after)
     ORDER BY id LIMIT :most
     """
 )
-_ERASE_PICTURES = text(
-    "UPDATE picture SET ticket = n.ticket, held = NULL "
-    "FROM unnest(CAST(:id AS uuid[]), CAST(:ticket AS bytea[])) AS n (id, ticket) "
-    "WHERE ticket_id = n.id"
-)
 _ERASE_DELIVERIES = text(
     """
     WITH gone AS (
-        SELECT id FROM delivery WHERE ticket_id = ANY (CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+        SELECT id FROM deliveries WHERE ticket_id = ANY (CAST(:ids AS uuid[]))
+        ORDER BY id FOR UPDATE
     ), erased AS (
-        UPDATE delivery
+        UPDATE deliveries
         SET recipient = :erased, facts = '{}', subject = NULL, text_body = NULL, html_body = NULL,
             unsubscribe_url = NULL, last_error = '', updated_at = :now, claim = NULL,
             claimed_until = NULL, next_attempt_at = NULL,
             state = CASE state WHEN 'pending' THEN 'suppressed' ELSE state END
-        FROM gone WHERE delivery.id = gone.id
-        RETURNING delivery.id
+        FROM gone WHERE deliveries.id = gone.id
+        RETURNING deliveries.id
     )
-    UPDATE attempt SET detail = '' FROM erased WHERE delivery_id = erased.id
+    UPDATE attempts SET detail = '' FROM erased WHERE delivery_id = erased.id
     """
 )
 
 
 def _delivery(row: Row[Any]) -> Delivery:
     return Delivery(**(dict(row._mapping) | {"state": State(row.state)}))
-
-
-async def lock_pictures(uow: UnitOfWork, ids: Iterable[UUID]) -> dict[UUID, Picture]:
-    """The pictures of these tickets, locked; stubs for those nobody has spoken of yet."""
-    wanted = {"ids": sorted(set(ids))}
-    if not wanted["ids"]:
-        return {}
-    await uow.execute(_STUBS, wanted)
-    rows = await uow.execute(_LOCK_PICTURES, wanted)
-    return {row.ticket_id: Picture(**row._mapping) for row in rows}
-
-
-async def read_pictures(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Picture]:
-    """The pictures of these tickets as they stand; unknown ones are left out."""
-    rows = await connection.execute(_READ_PICTURES, {"ids": list(ids)})
-    return {row.ticket_id: Picture(**row._mapping) for row in rows}
-
-
-async def save_pictures(uow: UnitOfWork, pictures: Sequence[Picture]) -> None:
-    """Write pictures that were locked before."""
-    if pictures:
-        names = Picture.__dataclass_fields__
-        await uow.execute(
-            _SAVE_PICTURES, {name: [getattr(p, name) for p in pictures] for name in names}
-        )
-
-
-async def feeds(uow: UnitOfWork) -> frozenset[str]:
-    """The products that are known to have a feed."""
-    return frozenset((await uow.execute(_FEEDS)).scalars())
-
-
-async def learn_feeds(uow: UnitOfWork, products: Iterable[str]) -> None:
-    """Remember that these products have a feed."""
-    if found := sorted(set(products)):
-        await uow.execute(_LEARN, {"products": found, "now": uow.now})
 
 
 async def add_deliveries(uow: UnitOfWork, new: Sequence[NewDelivery]) -> None:
@@ -444,9 +350,9 @@ async def list_of_ticket(
     return [_delivery(row) for row in rows]
 
 
-async def erase(uow: UnitOfWork, tickets: Mapping[UUID, bytes]) -> None:
-    """Forget the person of these tickets; the new bytes are the tickets without them."""
-    if not tickets:
-        return
-    await uow.execute(_ERASE_PICTURES, {"id": list(tickets), "ticket": list(tickets.values())})
-    await uow.execute(_ERASE_DELIVERIES, {"ids": list(tickets), "erased": ERASED, "now": uow.now})
+async def erase_deliveries(uow: UnitOfWork, ticket_ids: Sequence[UUID]) -> None:
+    """Forget to whom and what was written about these tickets; what waits is not sent."""
+    if ticket_ids:
+        await uow.execute(
+            _ERASE_DELIVERIES, {"ids": list(ticket_ids), "erased": ERASED, "now": uow.now}
+        )

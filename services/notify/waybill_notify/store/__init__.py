@@ -1,0 +1,53 @@
+"""The tables and every statement on them. Hot paths work on whole batches."""
+
+from waybill_notify.store.ledger import (
+    Finished,
+    NewDelivery,
+    Rendered,
+    add_deliveries,
+    claim,
+    erase_deliveries,
+    expire,
+    finish,
+    get,
+    keep_rendered,
+    list_newest,
+    list_of_ticket,
+    lock,
+    note_away,
+    revive,
+)
+from waybill_notify.store.tickets import (
+    Picture,
+    erase_tickets,
+    feeds,
+    learn_feeds,
+    lock_pictures,
+    read_pictures,
+    save_pictures,
+)
+
+__all__ = [
+    "Finished",
+    "NewDelivery",
+    "Picture",
+    "Rendered",
+    "add_deliveries",
+    "claim",
+    "erase_deliveries",
+    "erase_tickets",
+    "expire",
+    "feeds",
+    "finish",
+    "get",
+    "keep_rendered",
+    "learn_feeds",
+    "list_newest",
+    "list_of_ticket",
+    "lock",
+    "lock_pictures",
+    "note_away",
+    "read_pictures",
+    "revive",
+    "save_pictures",
+]
