@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import ConsumerRecord
 from google.protobuf.message import DecodeError, Message
 
 from waybill_chassis.consumer.client import Record, Unreadable
-from waybill_chassis.dead_letters import REPLAY, readable
+from waybill_chassis.dead_letters import REPLAY
 from waybill_chassis.events import NO_TRACE, PROTOBUF, Event, InvalidEvent, TraceContext
 from waybill_chassis.telemetry.spans import LightSpan, process_span
 
@@ -18,6 +18,17 @@ Decode = Callable[[ConsumerRecord, TraceContext], Event[Any] | None]
 
 MOST_CHARACTERS = 512
 """The longest `ce_id`, `ce_source` and `ce_subject`: they are in indexes."""
+
+
+_REQUIRED = (
+    "ce_specversion",
+    "ce_type",
+    "ce_id",
+    "ce_source",
+    "ce_subject",
+    "ce_time",
+    "content-type",
+)
 
 
 @dataclass(slots=True)
@@ -43,19 +54,20 @@ class Decoder:
 
     def __call__(self, record: Record) -> Received | None:
         """None for what is skipped: of an unknown type, or a replay for another group."""
-        headers = dict(record.headers)
-        if REPLAY in headers and headers[REPLAY] != self._group.encode():
+        headers = texts(record)
+        if REPLAY in headers and headers[REPLAY] != self._group:
             return None
-        kind = readable(headers.get("ce_type"))
+        kind = headers.get("ce_type") or ""
         if self._decode is None and kind and kind not in self._types:
             return None
+        parent = headers.get("traceparent")
         span = process_span(
-            _origin(headers),
+            TraceContext(parent, headers.get("tracestate")) if parent else NO_TRACE,
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
             group=self._group,
-            message_id=readable(headers.get("ce_id")),
+            message_id=headers.get("ce_id") or "",
             type=kind,
         )
         try:
@@ -64,7 +76,7 @@ class Decoder:
                     "the name of a header is not UTF-8: read the record by its place"
                 )
             event = (
-                _binary(record, headers, span.trace, self._types[kind] if kind else None)
+                self._binary(record, headers, span.trace)
                 if self._decode is None
                 else self._decode(record, span.trace)
             )
@@ -75,61 +87,66 @@ class Decoder:
             return Received(record, span, None, error)
         return Received(record, span, event)
 
-
-def _binary(
-    record: Record,
-    headers: Mapping[str, bytes | None],
-    trace: TraceContext,
-    kind: type[Message] | None,
-) -> Event[Any]:
-    def text(name: str) -> str:
-        value = headers.get(name)
-        if not value:
-            raise InvalidEvent(f"the header {name} is missing")
+    def _binary(
+        self, record: Record, headers: Mapping[str, str | None], trace: TraceContext
+    ) -> Event[Any]:
+        known = {name: headers.get(name) for name in _REQUIRED}
+        for name, value in known.items():
+            if not value:
+                wrong = "not UTF-8" if value is None and name in headers else "missing"
+                raise InvalidEvent(f"the header {name} is {wrong}")
+        version, kind, id, source, subject, time, content = cast("list[str]", known.values())
+        if version != "1.0":
+            raise InvalidEvent(f"ce_specversion is {version!r}, not '1.0'")
+        if content != PROTOBUF and content.partition(";")[0].strip() != PROTOBUF:
+            raise InvalidEvent(f"content-type is {content!r}, not {PROTOBUF!r}")
+        if record.value is None:
+            raise InvalidEvent("the record has no value")
         try:
-            return value.decode()
-        except UnicodeDecodeError:
-            raise InvalidEvent(f"the header {name} is not UTF-8") from None
+            message = self._types[kind].FromString(record.value)
+        except DecodeError as error:
+            raise InvalidEvent(f"the value is not a {kind}: {error}") from None
+        sequence = headers.get("ce_sequence")
+        return Event(
+            id,
+            source,
+            kind,
+            subject,
+            _time(time),
+            None if sequence is None else _number(sequence),
+            message,
+            trace,
+            record.topic,
+            record.partition,
+            record.offset,
+            record.key,
+        )
 
-    name = text("ce_type")
-    assert kind is not None
-    if text("ce_specversion") != "1.0":
-        raise InvalidEvent(f"ce_specversion is {text('ce_specversion')!r}, not '1.0'")
-    if text("content-type").partition(";")[0].strip() != PROTOBUF:
-        raise InvalidEvent(f"content-type is {text('content-type')!r}, not {PROTOBUF!r}")
-    if record.value is None:
-        raise InvalidEvent("the record has no value")
+
+def texts(record: Record) -> dict[str, str | None]:
+    """The headers as text; None for what is none."""
     try:
-        message = kind.FromString(record.value)
-    except DecodeError as error:
-        raise InvalidEvent(f"the value is not a {name}: {error}") from None
-    return Event(
-        id=text("ce_id"),
-        source=text("ce_source"),
-        type=name,
-        subject=text("ce_subject"),
-        time=_time(text("ce_time")),
-        sequence=_number(text("ce_sequence")) if headers.get("ce_sequence") else None,
-        message=message,
-        trace=trace,
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key,
-    )
+        return {name: value.decode() for name, value in record.headers}
+    except (UnicodeDecodeError, AttributeError):
+        return {name: _text(value) for name, value in record.headers}
 
 
-def _origin(headers: Mapping[str, bytes | None]) -> TraceContext:
-    parent = readable(headers.get("traceparent"))
-    return TraceContext(parent, readable(headers.get("tracestate")) or None) if parent else NO_TRACE
+def _text(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _check(event: Event[Any]) -> None:
-    attributes = {"ce_id": event.id, "ce_source": event.source, "ce_subject": event.subject}
-    for name, value in attributes.items():
+    together = f"{event.id}{event.source}{event.subject}"
+    if len(together) <= MOST_CHARACTERS and "\0" not in together:
+        return
+    for name in ("id", "source", "subject"):
+        value = getattr(event, name)
         if len(value) > MOST_CHARACTERS or "\0" in value:
             raise InvalidEvent(
-                f"{name} is longer than {MOST_CHARACTERS} characters, or holds a NUL"
+                f"ce_{name} is longer than {MOST_CHARACTERS} characters, or holds a NUL"
             )
 
 

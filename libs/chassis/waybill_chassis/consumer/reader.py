@@ -78,6 +78,7 @@ class Reader:
         self._turn: Turn | None = None
         self._between = asyncio.Event()
         self._between.set()
+        self._acknowledging: asyncio.Task[None] | None = None
         self._owed: dict[TopicPartition, int] = {}
         self._done: dict[TopicPartition, int] = {}
 
@@ -168,6 +169,7 @@ class Reader:
     async def _close(self, broker: KafkaBroker) -> None:
         try:
             async with asyncio.timeout(HANDOVER_SECONDS + COMMIT_SECONDS):
+                await self._acknowledged()
                 await broker.stop()
         except Exception as error:  # noqa: BLE001 - it is over, however it ended
             log.warning("broker not left in order", group=self._group, error=repr(error))
@@ -177,6 +179,8 @@ class Reader:
 
     async def _on_batch(self, records: Sequence[Record]) -> None:
         await self._take(records)
+        if self._stopping.is_set():
+            await self._acknowledged()
         if self._failure is not None:
             # The process is about to stop: read no further until it does.
             await self._stopping.wait()
@@ -192,7 +196,7 @@ class Reader:
             settled = await self._settle(records, turn)
             for record in settled:
                 self._owed[TopicPartition(record.topic, record.partition)] = record.offset + 1
-            await self._acknowledge(consumer)
+            self._start_acknowledging(consumer)
             if len(settled) < len(records) and not self._stopping.is_set():
                 # What is left must be fetched again by whoever owns it after the rebalance.
                 log.info("batch handed over", group=self._group, left=len(records) - len(settled))
@@ -208,22 +212,35 @@ class Reader:
         self._failure = failure
         self._ended.set()
 
+    def _start_acknowledging(self, consumer: Client) -> None:
+        # While the broker writes the offsets of one batch, the next one is handled.
+        if self._acknowledging is None or self._acknowledging.done():
+            self._acknowledging = asyncio.create_task(self._acknowledge(consumer))
+
+    async def _acknowledged(self) -> None:
+        """Wait until nothing is owed, or the broker does not take it."""
+        if self._acknowledging is not None:
+            await asyncio.wait({self._acknowledging})
+
     async def _acknowledge(self, consumer: Client) -> None:
+        while self._owed and await self._commit(consumer, dict(self._owed)):
+            pass
+
+    async def _commit(self, consumer: Client, owed: dict[TopicPartition, int]) -> bool:
         """Commit what is owed; what the broker does not take in time is owed on."""
-        owed = dict(self._owed)
-        if not owed:
-            return
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
                 await consumer.commit(owed)
         except (CommitFailedError, IllegalStateError):
             # The group has moved on: the new owner reads it again, and its inbox knows it.
             self._owed.clear()
-        except (KafkaError, TimeoutError) as error:
-            self._say("broker away", error)
-        else:
-            self._done.update(owed)
-            self._owed = {at: next for at, next in self._owed.items() if owed.get(at) != next}
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            self._say("not acknowledged", error)
+            return False
+        self._done.update(owed)
+        self._owed = {at: next for at, next in self._owed.items() if owed.get(at) != next}
+        return True
 
     async def _revoked(self) -> None:
         """Before the partitions go elsewhere: let the batch in hand end."""
@@ -231,6 +248,7 @@ class Reader:
             self._turn.end()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._between.wait(), HANDOVER_SECONDS)
+        await self._acknowledged()
         self._owed.clear()
         self._done.clear()
 
@@ -248,8 +266,8 @@ class Reader:
             try:
                 await self.ping()
                 self._say("reading")
-                if self._turn is None and self._failure is None:
-                    await self._acknowledge(consumer)
+                if self._failure is None:
+                    self._start_acknowledging(consumer)
                 await self._measure_lag(consumer)
             except (KafkaError, OSError, TimeoutError) as error:
                 self._say("broker away", error)
