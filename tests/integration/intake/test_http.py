@@ -232,6 +232,7 @@ async def test_lists_are_filtered_and_paged(intake: Any) -> None:
         "status=resolved&status=pending&product=shop": {1, 2, 3, 4},
         "tag=T2": {2},
         "submitter=P3@example.com": {3},
+        f"submitter={made[2]['submitter']['id']}": {2},
         "unassigned=true&product=bank": {0},
         "assignee=me": set(),
         "type=order": set(),

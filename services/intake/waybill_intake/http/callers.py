@@ -57,7 +57,8 @@ async def shown(docket: Docket, id: UUID, *, status: int = 200, created: bool = 
     """Write the docket and answer with a ticket of it."""
     await docket.write()
     ticket = docket.get(id)
-    known = await facts.read(docket.uow.connection, [id])
+    # Nobody else can have said anything yet of a ticket that is just being opened.
+    known = {} if ticket.version == 1 else await facts.read(docket.uow.connection, [id])
     return respond(
         view(lists.Seen(ticket, known.get(id, facts.Facts()))),
         status=status,

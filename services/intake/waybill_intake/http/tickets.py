@@ -20,6 +20,7 @@ from waybill_chassis.http import (
     require,
     respond,
 )
+from waybill_chassis.ids import parse_id
 from waybill_chassis.problems import (
     Conflict,
     Forbidden,
@@ -139,7 +140,8 @@ def _collection(routes: APIRouter, rt: Runtime[Settings]) -> None:
             priority=priority,
             assignee=assignee,
             unassigned=unassigned,
-            submitter=submitter,
+            submitter_id=(by_id := parse_id(submitter or "")),
+            submitter=None if by_id else submitter,
             tag=tag.lower() if tag else None,
         )
         after = _TICKETS.decode(cursor)

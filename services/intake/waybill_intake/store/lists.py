@@ -43,6 +43,7 @@ class Filter:
     priority: Priority | None = None
     assignee: str | None = None
     unassigned: bool = False
+    submitter_id: UUID | None = None
     submitter: str | None = None
     tag: str | None = None
 
@@ -56,7 +57,8 @@ _CONDITIONS = {
     "priority": "t.priority = :priority",
     "assignee": "(f.agent_id = :assignee OR f.agent_email = lower(:assignee))",
     "unassigned": "f.agent_id IS NULL AND t.status <> 'closed'",
-    "submitter": "(s.email = lower(:submitter) OR CAST(s.id AS text) = lower(:submitter))",
+    "submitter_id": "t.submitter_id = CAST(:submitter_id AS uuid)",
+    "submitter": "s.email = lower(:submitter)",
     "tag": "t.tags @> ARRAY[CAST(:tag AS text)]",
 }
 

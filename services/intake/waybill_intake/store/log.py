@@ -1,7 +1,7 @@
 """The processing log: one line for each event about a ticket, whoever told it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -57,7 +57,7 @@ _READ = text(
 async def insert(uow: UnitOfWork, lines: Sequence[Line]) -> None:
     """Write lines; one that is there already stays as it is."""
     if lines:
-        await uow.execute(_INSERT, {"rows": as_json(asdict(line) for line in lines)})
+        await uow.execute(_INSERT, {"rows": as_json(lines)})
 
 
 async def read(

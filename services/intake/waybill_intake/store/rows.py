@@ -1,6 +1,6 @@
 """Rows and domain objects, one made of the other."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -57,8 +57,8 @@ _SAME = (
 """Columns that bear the name and the value of the ticket's field."""
 
 
-def as_json(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as `json_populate_recordset` reads them."""
+def as_json(rows: Iterable[Any]) -> str:
+    """Rows (mappings or dataclasses) as `json_populate_recordset` reads them."""
     return to_json(list(rows)).decode()
 
 
