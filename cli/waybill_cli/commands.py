@@ -68,10 +68,18 @@ def up(
         _stay(stack_settings, lines)
 
 
-def down() -> None:
+def down(
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="Remove all data too, for a fresh start.")
+    ] = False,
+) -> None:
     """Stop everything that `waybill up` started; the data stays."""
-    if not stack.down(settings.read(), _Lines()):
+    stack_settings = settings.read()
+    if not stack.down(stack_settings, _Lines()):
         typer.echo("nothing runs")
+    if wipe:
+        stack.wipe(stack_settings)
+        typer.echo(f"the data in {stack_settings.data_dir} is gone")
 
 
 def status() -> None:

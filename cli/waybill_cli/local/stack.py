@@ -3,6 +3,7 @@
 import fcntl
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from waybill_cli.local.processes import (
 )
 from waybill_cli.local.settings import SERVICES, Replica, StackSettings
 
+_DATA = ("kafka/data", "postgres", "mail", "keys", "telemetry", "logs", "gateway", "attachments")
 _PLACE = {"kafka": 0, "postgres": 1, "mail": 2, "gateway": 9}
 
 
@@ -85,6 +87,20 @@ def down(settings: StackSettings, progress: Progress) -> bool:
                     progress.done(process.name, process.address, seconds, remark)
         _counts_file(settings).unlink(missing_ok=True)
         return bool(running)
+
+
+def wipe(settings: StackSettings) -> None:
+    """Remove what a stack that is down has left, except the broker's programs.
+
+    Raises StackError while something runs.
+    """
+    if not settings.data_dir.is_dir():
+        return
+    with _only_one(settings):
+        if running := _running(settings):
+            raise StackError(f"{running[0].name} still runs: `waybill down` first")
+        for name in _DATA:
+            shutil.rmtree(settings.data_dir / name, ignore_errors=True)
 
 
 def status(settings: StackSettings) -> list[State]:

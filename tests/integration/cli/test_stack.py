@@ -9,12 +9,19 @@ import smtplib
 import socket
 
 import asyncpg
-import httpx
 import jwt
 import pytest
 from waybill_cli.local.settings import SERVICES
 
 PARTS = ("kafka", "postgres", "mail", "intake", "routing", "sla", "notify", "kb", "gateway")
+
+
+def asked(stack, path: str) -> dict[str, object]:
+    """What a stand-in behind the gateway was asked."""
+    with stack.client() as client:
+        answer = client.get(path)
+    answer.raise_for_status()
+    return answer.json()
 
 
 def pids(stack) -> dict[str, int]:
@@ -50,7 +57,7 @@ def test_up_starts_every_part_in_order_and_returns_when_all_are_ready(stack):
 
 
 def test_each_service_is_told_where_the_others_and_its_own_things_are(stack):
-    told = stack.asked("/v1/sla/policies")
+    told = asked(stack, "/v1/sla/policies")
     env, settings = told["env"], stack.settings
     assert told["service"] == "sla"
     assert env["KAFKA_BOOTSTRAP_SERVERS"] == settings.kafka
@@ -70,9 +77,9 @@ def test_the_gateway_leads_each_path_to_its_owner_and_keeps_the_rest_out(stack):
         "/v1/search?q=refund": "kb",
         "/kb/openapi.json": "kb",
     }
-    assert {path: stack.asked(path)["service"] for path in owners} == owners
-    assert stack.asked("/kb/openapi.json")["path"] == "/openapi.json"
-    with httpx.Client(base_url=stack.settings.gateway_url, trust_env=False) as client:
+    assert {path: asked(stack, path)["service"] for path in owners} == owners
+    assert asked(stack, "/kb/openapi.json")["path"] == "/openapi.json"
+    with stack.client() as client:
         for path in ("/readyz", "/metrics", "/v1/unheard-of"):
             assert client.get(path).status_code == 404, path
         too_long = client.post("/v1/tickets", content=b"x" * 1_048_577)
@@ -123,7 +130,7 @@ def test_replicas_grow_stay_and_shrink_behind_the_gateway(stack):
     both = {stack.settings.http_ports["sla"], stack.settings.http_ports["sla"] + 10}
     seen: set[object] = set()
     for _ in range(200):
-        seen.add(stack.asked("/v1/sla/policies")["port"])
+        seen.add(asked(stack, "/v1/sla/policies")["port"])
         if seen == both:
             break
     assert seen == both
@@ -134,7 +141,7 @@ def test_replicas_grow_stay_and_shrink_behind_the_gateway(stack):
     assert fewer.code == 0
     assert "sla-2" in fewer.out
     assert "sla-2" not in pids(stack)
-    assert {stack.asked("/v1/sla/policies")["port"] for _ in range(20)} == {min(both)}
+    assert {asked(stack, "/v1/sla/policies")["port"] for _ in range(20)} == {min(both)}
 
 
 def test_a_token_is_printed_alone_and_signed_by_the_published_key(stack):
@@ -168,3 +175,12 @@ def test_down_stops_everything_in_order_and_keeps_the_data(stack):
     assert (stack.folder / "kafka" / "data").is_dir()
     assert stack.run("down").out == "nothing runs\n"
     assert stack.run("status").code == 1
+
+
+def test_wiping_leaves_nothing_but_what_was_not_ours(stack):
+    (stack.folder / "notes.txt").touch()
+    said = stack.run("down", "--wipe")
+    assert said.code == 0, said.err
+    left = {path.name for path in stack.folder.iterdir()}
+    assert left == {"notes.txt", "run", "kafka", "migrated", "stopped"}
+    assert [path.name for path in (stack.folder / "kafka").iterdir()] == ["server.properties"]
