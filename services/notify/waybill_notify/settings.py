@@ -69,7 +69,8 @@ class Settings(ServiceSettings):
     @field_validator("mail_from")
     @classmethod
     def _address(cls, value: str) -> str:
-        if "@" not in parseaddr(value)[1] or not value.isprintable():
+        address = parseaddr(value)[1]
+        if "@" not in address or not address.isascii() or not value.isprintable():
             raise ValueError("use an address such as Support <support@example.com>")
         return value
 

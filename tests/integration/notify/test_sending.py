@@ -232,3 +232,28 @@ async def test_the_mails_of_a_ticket_keep_their_order(notify: Any, sink: Any) ->
         await notify.until_state("delivered", 6)
     bodies = [mail.get_body(("plain",)).get_content().splitlines()[0] for mail in sink.mails]
     assert bodies[1:] == [f"answer {n}" for n in range(5)]
+
+
+async def test_a_mail_waits_while_an_earlier_one_about_its_ticket_is_on_its_way(
+    notify: Any, sink: Any
+) -> None:
+    """A slow receipt is not overtaken by the reply; another ticket's mail is not held up."""
+    told, other = notify.ticket(), notify.ticket()
+    held, reached = asyncio.Event(), asyncio.Event()
+
+    async def hook() -> None:
+        reached.set()
+        await held.wait()
+
+    notify.asked.hook = hook
+    await notify.hear(told.opened())
+    async with notify.sending():
+        await reached.wait()
+        notify.asked.hook = None
+        await notify.hear(told.message("answer"), other.opened())
+        await notify.until_state("delivered")
+        assert [mail["References"] for mail in sink.mails] == [f"<ticket.{other.id}@example.com>"]
+        held.set()
+        await notify.until_state("delivered", 3)
+    subjects = [mail["Subject"] for mail in sink.mails[1:]]
+    assert ["We have your request" in subject for subject in subjects] == [True, False]

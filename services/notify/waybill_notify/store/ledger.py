@@ -76,12 +76,17 @@ _COLUMNS = """id, ticket_id, product, event_id, event_type, event_source, templa
     unsubscribe_url, created_at, waiting_since, updated_at, next_attempt_at, delivered_at, claim,
     last_error, traceparent, tracestate"""
 # The lease runs by the database's clock: replicas whose own clocks disagree still agree on it.
+# A mail waits while an earlier one about its ticket is on its way.
 _CLAIM = text(
     f"""
     WITH due AS (
-        SELECT id FROM deliveries
+        SELECT id FROM deliveries AS d
         WHERE state = 'pending' AND next_attempt_at <= :now
           AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
+          AND NOT EXISTS (
+              SELECT 1 FROM deliveries AS earlier
+              WHERE earlier.ticket_id = d.ticket_id AND earlier.id < d.id
+                AND earlier.state = 'pending' AND earlier.claimed_until >= clock_timestamp())
         ORDER BY next_attempt_at LIMIT :most FOR UPDATE SKIP LOCKED
     )
     UPDATE deliveries SET attempts = attempts + 1, claim = :claim,
@@ -173,16 +178,6 @@ _REVIVE = text(
     UPDATE deliveries SET state = 'pending', next_attempt_at = :now, waiting_since = :now,
            revived_after = attempts, updated_at = :now
     WHERE id = :id RETURNING {_COLUMNS}
-    """
-)
-_LIST = text(
-    f"""
-    SELECT {_COLUMNS} FROM deliveries
-    WHERE (CAST(:ticket_id AS uuid) IS NULL OR ticket_id = :ticket_id)
-      AND (CAST(:state AS text) IS NULL OR state = :state)
-      AND (CAST(:products AS text[]) IS NULL OR product = ANY (CAST(:products AS text[])))
-      AND (CAST(:before AS uuid) IS NULL OR id < :before)
-    ORDER BY id DESC LIMIT :most
     """
 )
 _LIST_OF_TICKET = text(
@@ -327,15 +322,19 @@ async def list_newest(
     most: int,
 ) -> list[Delivery]:
     """Deliveries of these products (None: all), the newest first."""
+    # Only what is asked for, so that each question finds its index.
+    conditions = {
+        "ticket_id = :ticket_id": ticket_id,
+        "state = :state": state,
+        "product = ANY (CAST(:products AS text[]))": products,
+        "id < :before": before,
+    }
+    asked = [condition for condition, value in conditions.items() if value is not None]
+    where = f"WHERE {' AND '.join(asked)}" if asked else ""
+    values = {"ticket_id": ticket_id, "state": state, "products": products, "before": before}
     rows = await connection.execute(
-        _LIST,
-        {
-            "ticket_id": ticket_id,
-            "state": state,
-            "products": products,
-            "before": before,
-            "most": most,
-        },
+        text(f"SELECT {_COLUMNS} FROM deliveries {where} ORDER BY id DESC LIMIT :most"),
+        {name: value for name, value in values.items() if value is not None} | {"most": most},
     )
     return [_delivery(row) for row in rows]
 
