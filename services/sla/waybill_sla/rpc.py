@@ -103,8 +103,6 @@ class Clocks(ClockServiceServicer):
         ids = _ids(request.ticket_ids) if request.ticket_ids else None
         since = events.moment(request.updated_since) if request.HasField("updated_since") else None
         after = _STREAM.decode(request.after_cursor or None)
-        # What changes while we send is sent at its new place, or is left to the next stream.
-        end = self._clock.now()
         while True:
             async with self._database.reading() as connection:
                 places = await store.changed_after(
@@ -112,8 +110,6 @@ class Clocks(ClockServiceServicer):
                 )
             found = await self._told([id for _, id in places])
             for place in places:
-                if place[0] > end and after is not None and ids is None:
-                    return
                 clock, sequence = found[place[1]]
                 if clock.ticket is None or not caller.can_see_product(clock.ticket.product):
                     continue

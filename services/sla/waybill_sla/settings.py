@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 from waybill_chassis.settings import ServiceSettings
 
@@ -19,7 +19,7 @@ class Settings(ServiceSettings):
     service: ClassVar[str] = "sla"
 
     warn_shares: Annotated[tuple[float, ...], NoDecode] = (0.5, 0.75, 0.9)
-    at_risk_share: float = Field(default=0.75, gt=0, lt=1)
+    at_risk_share: float = Field(default=0.75, gt=0, lt=1, validate_default=True)
     reminder_1: _Wait = timedelta(hours=24)
     reminder_2: _Wait = timedelta(hours=72)
     auto_close_awaiting: _Wait = timedelta(days=7)
@@ -45,6 +45,13 @@ class Settings(ServiceSettings):
         if not all(0 < share < 1 for share in value):
             raise ValueError("use shares between 0 and 1, such as 0.5,0.75,0.9")
         return tuple(sorted(set(value)))
+
+    @field_validator("at_risk_share")
+    @classmethod
+    def _told_by_a_warning(cls, value: float, info: ValidationInfo) -> float:
+        if value not in info.data.get("warn_shares", (value,)):
+            raise ValueError("use one of the warn_shares: a warning is what tells of the risk")
+        return value
 
     def rules(self) -> Rules:
         """The numbers as the domain takes them."""

@@ -22,7 +22,6 @@ from waybill_sla.domain.facts import Hearing
 from waybill_sla.domain.policy import Agreement, Rules
 from waybill_sla.domain.telling import TargetBreached, Telling, TicketEscalated
 from waybill_sla.domain.ticket import Repetition, Ticket, Wait
-from waybill_sla.domain.timing import Timer
 from waybill_sla.domain.words import Level, TimerKind, Trigger
 
 log = structlog.get_logger(__name__)
@@ -127,18 +126,19 @@ async def fire(uow: UnitOfWork, until: datetime, rules: Rules, *, most: int) -> 
 
 def _come_due(
     found: store.Loaded, agreed: Agreement, until: datetime, now: datetime
-) -> list[tuple[Timer, Outcome]]:
+) -> list[tuple[store.Timer, Outcome]]:
     """What the due timers of one clock do, one after the other."""
     clock = found.clock
+    timers = {timer.alarm: timer for timer in found.timers}
     outcomes = []
-    for timer in timing.due(clock, found.timers, agreed, until):
-        outcome = timing.fire(clock, timer.alarm, agreed, now, new_id())
-        outcomes.append((timer, outcome))
+    for alarm in timing.due(clock, timers, agreed, until):
+        outcome = timing.fire(clock, alarm, agreed, now, new_id())
+        outcomes.append((timers[alarm], outcome))
         clock = outcome.clock
     return outcomes
 
 
-def _tell_fired(uow: UnitOfWork, timer: Timer, outcome: Outcome, fired: Fired) -> None:
+def _tell_fired(uow: UnitOfWork, timer: store.Timer, outcome: Outcome, fired: Fired) -> None:
     alarm = timer.alarm
     span = timer_span(
         f"timer {alarm.kind}",
@@ -157,7 +157,7 @@ def _tell_fired(uow: UnitOfWork, timer: Timer, outcome: Outcome, fired: Fired) -
     tell(uow, outcome, actor=automation("sla"), cause=cause, trace=span.trace)
 
 
-def _word(timer: Timer) -> str:
+def _word(timer: store.Timer) -> str:
     """What the causes call a timer: `response_due`, `resolution_warning`, `reminder_1`."""
     alarm = timer.alarm
     if alarm.kind is TimerKind.UNASSIGNED or alarm.name == alarm.kind:
@@ -225,7 +225,7 @@ def changed(
         loaded.clock,
         clock,
         arm=[
-            Timer(new_id(), clock.ticket_id, alarm, at, place)
+            store.Timer(new_id(), clock.ticket_id, alarm, at, place)
             for alarm in sorted(alarms - armed, key=lambda alarm: alarm.due_at)
         ],
         disarm=[timer.id for timer in loaded.timers if timer.alarm not in alarms],

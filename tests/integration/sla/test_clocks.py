@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import text
 from waybill.common.v1 import ticket_enums_pb2 as words
 from waybill.sla.v1 import events_pb2
 from waybill.sla.v1.clock_pb2 import CLOCK_STATE_STOPPED
@@ -121,8 +122,6 @@ async def test_an_answer_in_time_that_arrives_late_takes_the_breach_back(sla: An
     await sla.hear(story.opened(), story.assigned(start))
     await sla.pass_time(minutes=16)
     async with sla.database.reading() as connection:
-        from sqlalchemy import text
-
         breach_id = (
             await connection.execute(
                 text("SELECT id FROM outbox WHERE type = 'waybill.sla.v1.TargetBreached'")
@@ -209,6 +208,17 @@ async def test_an_urgent_ticket_that_nobody_takes_goes_to_management_once(sla: A
     assert escalated.trigger == events_pb2.ESCALATION_TRIGGER_UNASSIGNED
 
 
+async def test_of_several_rungs_only_the_highest_moves_the_ticket(sla: Any) -> None:
+    """An urgent breach fires two rungs; the ticket goes to management at once, and once."""
+    story = sla.ticket("urgent")
+    await sla.hear(story.opened(), story.assigned(sla.clock.now()))
+    await sla.pass_time(minutes=15)
+    told = await sla.told(story)
+    (escalated,) = [m for m in told if isinstance(m, events_pb2.TicketEscalated)]
+    assert (escalated.rung, list(escalated.teams)) == ("urgent_breached", ["management"])
+    assert escalated.target == words.TARGET_KIND_RESPONSE
+
+
 async def test_the_third_time_escalates_even_if_heard_before_the_opening(sla: Any) -> None:
     """IssueRepeated is remembered, and named as the cause."""
     story = sla.ticket("low")
@@ -252,7 +262,5 @@ async def test_the_address_of_an_erased_person_is_forgotten(sla: Any) -> None:
     await sla.hear(story.opened())
     await sla.hear(story.erased(sla.clock.now()))
     async with sla.database.reading() as connection:
-        from sqlalchemy import text
-
         row = (await connection.execute(text("SELECT to_json(c) AS c FROM clocks c"))).one()
     assert "sam@example.com" not in str(row.c)

@@ -135,14 +135,12 @@ def tick(clock: Clock, now: datetime) -> tuple[Clock, tuple[Telling, ...]]:
     """Fire what is due, as the timers would."""
     said: tuple[Telling, ...] = ()
     while True:
-        alarms = [alarm for alarm in timing.wanted(clock, AGREED) if alarm.due_at <= now]
-        timers = [timing.Timer(uuid4(), clock.ticket_id, alarm, now) for alarm in alarms]
-        live = timing.due(clock, timers, AGREED, now)
+        live = timing.due(clock, timing.wanted(clock, AGREED), AGREED, now)
         if not live:
             return clock, said
-        for timer in live:
-            assert timer.alarm.due_at <= now
-            outcome = timing.fire(clock, timer.alarm, AGREED, now, uuid4())
+        for alarm in live:
+            assert alarm.due_at <= now
+            outcome = timing.fire(clock, alarm, AGREED, now, uuid4())
             clock, said = outcome.clock, said + outcome.told
 
 

@@ -1,11 +1,9 @@
 """Which timers a clock needs, and what happens when they come due."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
-
-from waybill_chassis.events import NO_TRACE, TraceContext
 
 from waybill_sla.domain import ladder, ledger
 from waybill_sla.domain.clock import Clock, Outcome, Target
@@ -27,17 +25,6 @@ class Alarm:
     share: float
     due_at: datetime
     stamp: int
-
-
-@dataclass(frozen=True, slots=True)
-class Timer:
-    """An alarm that is armed: since when by what happened, and by which trace."""
-
-    id: UUID
-    ticket_id: UUID
-    alarm: Alarm
-    armed_at: datetime
-    armed_by: TraceContext = NO_TRACE
 
 
 def wanted(clock: Clock, agreed: Agreement) -> frozenset[Alarm]:
@@ -93,26 +80,23 @@ def _follow_ups(clock: Clock, agreed: Agreement) -> list[Alarm]:
     ]
 
 
-def due(clock: Clock, timers: Sequence[Timer], agreed: Agreement, now: datetime) -> list[Timer]:
-    """Those of a clock's timers that are to fire at `now`, in the order they came due.
+def due(clock: Clock, armed: Iterable[Alarm], agreed: Agreement, now: datetime) -> list[Alarm]:
+    """Those of a clock's alarms that are to go off at `now`, in the order they came due.
 
     The stale ones are left out, and of several warnings of a target all but the highest.
     """
-    alarms = wanted(clock, agreed)
-    live = [timer for timer in timers if timer.alarm.due_at <= now and timer.alarm in alarms]
+    live = [alarm for alarm in wanted(clock, agreed).intersection(armed) if alarm.due_at <= now]
     highest: dict[str, float] = {}
-    for timer in live:
-        if timer.alarm.kind is TimerKind.WARNING:
-            share = highest.get(timer.alarm.name, 0.0)
-            highest[timer.alarm.name] = max(share, timer.alarm.share)
+    for alarm in live:
+        if alarm.kind is TimerKind.WARNING:
+            highest[alarm.name] = max(highest.get(alarm.name, 0.0), alarm.share)
     return sorted(
         (
-            timer
-            for timer in live
-            if timer.alarm.kind is not TimerKind.WARNING
-            or timer.alarm.share == highest[timer.alarm.name]
+            alarm
+            for alarm in live
+            if alarm.kind is not TimerKind.WARNING or alarm.share == highest[alarm.name]
         ),
-        key=lambda timer: (timer.alarm.due_at, timer.alarm.share),
+        key=lambda alarm: (alarm.due_at, alarm.share),
     )
 
 

@@ -2,20 +2,21 @@
 
 from waybill_sla.store.agreed import agreement, policies
 from waybill_sla.store.clocks import (
-    Changed,
     Loaded,
+    Timer,
     claim,
     clocks,
     lock,
     next_due,
-    save,
 )
 from waybill_sla.store.lists import AtRisk, at_risk, changed_after, id_of_number, sequences
+from waybill_sla.store.saving import Changed, save
 
 __all__ = [
     "AtRisk",
     "Changed",
     "Loaded",
+    "Timer",
     "agreement",
     "at_risk",
     "changed_after",
