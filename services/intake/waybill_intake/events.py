@@ -18,6 +18,7 @@ from waybill.routing.v1.assignment_pb2 import Assignment as AssignmentProto
 from waybill.routing.v1.events_pb2 import TriageSuggestion
 from waybill.sla.v1.clock_pb2 import Clock
 
+from waybill_intake.domain.facts import Assignment, Sla
 from waybill_intake.domain.rules import Suggestion
 from waybill_intake.domain.ticket import (
     Actor,
@@ -37,7 +38,6 @@ from waybill_intake.domain.ticket import (
     Ticket,
 )
 from waybill_intake.domain.words import ActorKind, FollowUpKind, Priority, TicketType
-from waybill_intake.store.facts import Assignment, Sla
 
 W = TypeVar("W", bound=StrEnum)
 

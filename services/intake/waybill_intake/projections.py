@@ -7,8 +7,8 @@ from uuid import UUID
 
 from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import rules
+from waybill_intake.domain.facts import Assignment, Facts, Sla
 from waybill_intake.store import facts
-from waybill_intake.store.facts import Assignment, Facts, Sla
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from waybill_chassis.service import Runtime
 
 from waybill_intake import events
 from waybill_intake.docket import Docket, Origin
+from waybill_intake.domain.facts import Assignment, Facts, Sla
 from waybill_intake.domain.ticket import AUTOMATION
 from waybill_intake.projections import Projections
 from waybill_intake.settings import Settings
 from waybill_intake.store import facts
-from waybill_intake.store.facts import Assignment, Facts, Sla
 
 _AT_ONCE = 500
 _MOST_TOLD = 1000

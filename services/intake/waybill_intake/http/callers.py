@@ -13,6 +13,7 @@ from waybill_chassis.http import respond
 
 from waybill_intake import access
 from waybill_intake.docket import Docket, Origin, unknown
+from waybill_intake.domain.facts import Facts
 from waybill_intake.domain.ticket import Ticket
 from waybill_intake.domain.words import ActorKind
 from waybill_intake.http.views import view
@@ -60,7 +61,7 @@ async def shown(docket: Docket, id: UUID, *, status: int = 200, created: bool = 
     # Nobody else can have said anything yet of a ticket that is just being opened.
     known = {} if ticket.version == 1 else await facts.read(docket.uow.connection, [id])
     return respond(
-        view(lists.Seen(ticket, known.get(id, facts.Facts()))),
+        view(lists.Seen(ticket, known.get(id, Facts()))),
         status=status,
         version=ticket.version,
         location=f"/v1/tickets/{id}" if created else None,

@@ -1,8 +1,6 @@
 """The projections: what routing and sla last said of a ticket. They never touch its version."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,39 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import UnitOfWork
 
+from waybill_intake.domain.facts import Assignment, Facts, Sla
 from waybill_intake.store.rows import as_json
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Who has a ticket, as routing said with event `sequence`."""
-
-    sequence: int = 0
-    agent_id: str | None = None
-    agent_name: str | None = None
-    agent_email: str | None = None
-    team: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sla:
-    """Where a ticket's targets stand, as sla said with event `sequence`."""
-
-    sequence: int = 0
-    response_state: str | None = None
-    response_due_at: datetime | None = None
-    resolution_state: str | None = None
-    resolution_due_at: datetime | None = None
-    escalation_level: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Both."""
-
-    assignment: Assignment = Assignment()
-    sla: Sla = Sla()
-
 
 _READ = text("SELECT * FROM ticket_facts WHERE ticket_id = ANY(CAST(:ids AS uuid[]))")
 _ASSIGNMENTS = text(

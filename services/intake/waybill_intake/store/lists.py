@@ -9,9 +9,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from waybill_intake.domain.facts import Facts
 from waybill_intake.domain.ticket import Ticket
 from waybill_intake.domain.words import Priority, Status, TicketType
-from waybill_intake.store.facts import Facts, of_row
+from waybill_intake.store.facts import of_row
 from waybill_intake.store.rows import to_ticket
 from waybill_intake.store.tickets import COLUMNS, SOURCE
 
