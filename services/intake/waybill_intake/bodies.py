@@ -20,6 +20,7 @@ from waybill_intake.domain.words import (
 )
 
 _MOST_CUSTOM_BYTES = 16 * 1024
+_LARGEST_INTEGER = 2**53
 
 
 def _email(value: str) -> str:
@@ -34,7 +35,18 @@ def _tags(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag.lower() for tag in value))
 
 
+def _exact(value: Any) -> bool:
+    """Whether every number in it is one that other languages and the events keep as it is."""
+    if isinstance(value, dict):
+        return all(map(_exact, value.values()))
+    if isinstance(value, list):
+        return all(map(_exact, value))
+    return not isinstance(value, int) or abs(value) <= _LARGEST_INTEGER
+
+
 def _small(value: dict[str, Any]) -> dict[str, Any]:
+    if not _exact(value):
+        raise ValueError("must have no whole number beyond 2^53: send it as text")
     if len(to_json(value)) > _MOST_CUSTOM_BYTES:
         raise ValueError(f"must have at most {_MOST_CUSTOM_BYTES} bytes as JSON")
     return value

@@ -111,6 +111,8 @@ async def test_the_whole_way_of_a_ticket(intake: Any) -> None:
         ({"attachment_ids": [str(uuid4())]}, "attachment_ids.0"),
         ({"product": None}, "product"),
         ({"description": "a\x00b"}, "description"),
+        ({"custom_fields": {"n": [10**400]}}, "custom_fields"),
+        ({"custom_fields": {"n": "x" * 17_000}}, "custom_fields"),
     ],
 )
 async def test_a_wrong_body_names_the_field_and_opens_nothing(

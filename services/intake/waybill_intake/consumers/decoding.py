@@ -32,6 +32,7 @@ REQUESTS: tuple[type[Message], ...] = (
 )
 
 _MOST_CHARACTERS = 256
+_LATEST_MILLISECONDS = 4_102_444_800_000  # the year 2100
 _MODELS: Mapping[str, type[RequestModel]] = {
     "waybill.intake.v1.TicketRequested": TicketRequest,
     "waybill.intake.v1.MessageRequested": MessageRequest,
@@ -75,7 +76,7 @@ def decode(record: ConsumerRecord[Any, Any], trace: TraceContext) -> Event[Any]:
         # Only known types: they label metrics.
         type=request.type if request.type in _MODELS else "waybill.intake.v1.UnknownRequest",
         subject=request.external_ref,
-        time=time or datetime.fromtimestamp(max(record.timestamp, 0) / 1000, UTC),
+        time=time or _arrived(record.timestamp),
         sequence=None,
         message=request,
         trace=trace,
@@ -145,6 +146,11 @@ def _attribute(attributes: Mapping[str, Any], name: str, *, required: bool) -> s
             f"The attribute {name} must be text of at most {_MOST_CHARACTERS} characters."
         )
     return value
+
+
+def _arrived(milliseconds: int) -> datetime:
+    # Whoever produces a record may give it any timestamp.
+    return datetime.fromtimestamp(min(max(milliseconds, 0), _LATEST_MILLISECONDS) / 1000, UTC)
 
 
 def _time(value: Any) -> datetime | None:
