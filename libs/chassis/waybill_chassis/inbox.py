@@ -22,15 +22,20 @@ _INTERNAL = ".events.v1"
 
 E = TypeVar("E", bound=Event[Any])
 
-# In the order of the key, so that two readers of the same events never deadlock.
+# In the order of the key, so that two readers of the same events never deadlock. It gives back
+# the places of the repeated ones: there are hardly ever any.
 _ADMIT = text(
     """
-    INSERT INTO inbox (source, event_id, received_at)
-    SELECT source, event_id, :now
-    FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS i (source, event_id)
-    ORDER BY source, event_id
-    ON CONFLICT DO NOTHING
-    RETURNING source, event_id
+    WITH i AS MATERIALIZED (
+        SELECT * FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]))
+            WITH ORDINALITY AS i (source, event_id, place)
+    ), new AS (
+        INSERT INTO inbox (source, event_id, received_at)
+        SELECT source, event_id, :now FROM i ORDER BY source, event_id
+        ON CONFLICT DO NOTHING
+        RETURNING source, event_id
+    )
+    SELECT place FROM i LEFT JOIN new USING (source, event_id) WHERE new.event_id IS NULL
     """
 )
 
@@ -58,7 +63,7 @@ async def admit(uow: UnitOfWork, events: Sequence[E]) -> list[E]:
     first: dict[tuple[str, str], E] = {}
     for event in events:
         first.setdefault(key_of(event), event)
-    admitted = await uow.connection.execute(
+    repeated = await uow.connection.execute(
         _ADMIT,
         {
             "now": uow.now,
@@ -66,8 +71,8 @@ async def admit(uow: UnitOfWork, events: Sequence[E]) -> list[E]:
             "ids": [id for _, id in first],
         },
     )
-    new = {(source, id) for source, id in admitted}
-    return [event for key, event in first.items() if key in new]
+    known = {place for (place,) in repeated}
+    return [event for place, event in enumerate(first.values(), 1) if place not in known]
 
 
 async def prune(database: Database) -> int:

@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
     Link,
@@ -96,6 +96,16 @@ def _links(places: Iterable[TraceContext]) -> list[Link]:
     return [Link(context) for place in places if (context := parse(place)) is not None]
 
 
+@lru_cache(maxsize=8)
+def _follows_parent(sampler: Sampler) -> bool:
+    """Whether it does as a remote parent did, so that it need not be asked where there is one."""
+    return (
+        isinstance(sampler, ParentBased)
+        and sampler._remote_parent_sampled is ALWAYS_ON
+        and sampler._remote_parent_not_sampled is ALWAYS_OFF
+    )
+
+
 @contextmanager
 def within(place: TraceContext) -> Iterator[None]:
     """Make `place` the active span: calls, logs and events in the block belong to it."""
@@ -166,34 +176,38 @@ class LightSpan:
         if recorder.sampler is None:
             self.trace = parent if parent is not None and above is not None else NO_TRACE
             return
-        trace_id = recorder.ids.generate_trace_id() if above is None else above.trace_id
         known = _links(links) if links else []
-        decision = recorder.sampler.should_sample(
-            Context() if above is None else trace.set_span_in_context(NonRecordingSpan(above)),
-            trace_id,
-            name,
-            kind,
-            attributes,
-            known,
-        )
+        if above is not None and _follows_parent(recorder.sampler):
+            trace_id, state, more = above.trace_id, above.trace_state, None
+            sampled = bool(above.trace_flags & TraceFlags.SAMPLED)
+        else:
+            trace_id = recorder.ids.generate_trace_id() if above is None else above.trace_id
+            decision = recorder.sampler.should_sample(
+                Context() if above is None else trace.set_span_in_context(NonRecordingSpan(above)),
+                trace_id,
+                name,
+                kind,
+                attributes,
+                known,
+            )
+            state, more = decision.trace_state or _NO_STATE, decision.attributes
+            sampled = decision.decision.is_sampled()
         context = SpanContext(
             trace_id,
             recorder.ids.generate_span_id(),
             False,
-            _SAMPLED if decision.decision.is_sampled() else _NOT_SAMPLED,
-            decision.trace_state,
+            _SAMPLED if sampled else _NOT_SAMPLED,
+            state,
         )
         self.trace = spell(context)
-        if not decision.decision.is_sampled():
+        if not sampled:
             return
         self._context = context
         self._name = name
         self._kind = kind
         self._parent = above
         self._links = known
-        self._attributes = (
-            {**attributes, **decision.attributes} if decision.attributes else attributes
-        )
+        self._attributes = {**attributes, **more} if more else attributes
         self._start = time.time_ns()
 
     def end(self, error: BaseException | None = None, more: Attributes = _NOTHING) -> None:
