@@ -11,19 +11,23 @@ WIDTH = 100
 
 
 def print_table(
-    titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    cut: Sequence[str] = (),
 ) -> None:
     """Print rows under their titles; what does not fit is folded within its column.
 
-    `right` names the columns that hold numbers.
+    `right` names the columns that hold numbers, `cut` those that are cut short instead.
     """
     table = Table(box=None, pad_edge=False)
     for title in titles:
         table.add_column(
             title,
             justify="right" if title in right else "left",
-            overflow="fold",
-            no_wrap=title in titles[:1],
+            overflow="ellipsis" if title in cut else "fold",
+            no_wrap=title in titles[:1] or title in cut,
         )
     for row in rows:
         table.add_row(*(text.replace("\n", " ") for text in row))

@@ -46,6 +46,7 @@ def show_all(
             )
             for letter in found
         ],
+        cut=("type", "reason"),
     )
     waiting = sum(1 for letter in found if not letter.replayed)
     typer.echo(f"{len(found)} dead letters, {waiting} of them not replayed")

@@ -1,5 +1,6 @@
 """A journey on the terminal, within 100 columns."""
 
+import re
 import textwrap
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,6 +16,7 @@ _INDENT = 44
 # A trace of a batch holds more than a terminal should show; JSON has it all.
 _MOST_SPANS = 40
 _TARGETS = ("response", "resolution", "next_response", "update")
+_ISO = re.compile(r"(-)?P(?:([\d.]+)D)?(?:T(?:([\d.]+)H)?(?:([\d.]+)M)?(?:([\d.]+)S)?)?")
 _OPEN = ("running", "at_risk", "paused")
 
 
@@ -95,16 +97,18 @@ def _assignment(found: Json) -> Iterator[str]:
 
 def _sla(found: Json) -> Iterator[str]:
     level = found.get("escalation_level")
-    paused = found.get("paused") or "PT0S"
+    paused = _iso(found.get("paused") or "PT0S")
     yield (
         f"{found['state']} since {_local(found['started_at'])}, policy version "
         f"{found['policy_version']}"
-        + (f", paused for {paused} in all" if paused != "PT0S" else "")
+        + (f", paused for {duration(paused)} in all" if paused else "")
         + (f", escalated to {level}" if level else "")
     )
     for kind in _TARGETS:
         if target := found.get(kind):
-            left = f", {target['remaining']} left" if target["state"] in _OPEN else ""
+            left = (
+                f", {duration(_iso(target['remaining']))} left" if target["state"] in _OPEN else ""
+            )
             at = f" at {_local(target['stopped_at'])}" if target.get("stopped_at") else ""
             yield f"{kind:<14} {target['state']}{at}, due {_local(target['due_at'])}{left}"
     for segment in found.get("ledger") or ():
@@ -168,6 +172,16 @@ def duration(seconds: float, sign: str = "") -> str:
     if hours < 48:
         return f"{before}{hours} h {minutes} min"
     return f"{before}{hours // 24} d {hours % 24} h"
+
+
+def _iso(text: str) -> float:
+    """Seconds of an ISO 8601 duration such as `P2DT3H0.5S`."""
+    match = _ISO.fullmatch(text)
+    if match is None:
+        return 0.0
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups()[1:])
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return -total if match[1] else total
 
 
 def _local(text: str) -> str:
