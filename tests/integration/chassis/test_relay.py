@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -19,6 +20,8 @@ from sqlalchemy import text
 from waybill_chassis import relay as relay_module
 from waybill_chassis.database import Database
 from waybill_chassis.relay import Relay
+from waybill_cli.errors import StackError
+from waybill_cli.local import kafka as kafka_local
 
 NewTopic = Callable[..., Awaitable[str]]
 Record = ConsumerRecord[bytes, bytes]
@@ -290,3 +293,47 @@ async def test_a_topic_that_does_not_exist_holds_up_its_own_events_only(
         await emptied(new_database)
     finally:
         await relay.stop()
+
+
+async def test_a_broker_that_freezes_and_then_dies_is_waited_for(
+    new_database: Database, tmp_path: Path
+) -> None:
+    """No attempt hangs for ever, nothing is lost or out of order, and readiness knows."""
+    broker = await asyncio.to_thread(start_broker, tmp_path)
+    topic = f"test.{uuid4().hex}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.address)
+    await admin.start()
+    await admin.create_topics([NewKafkaTopic(topic, 1, 1)])
+    await admin.close()
+    relay = Relay(new_database, bootstrap_servers=broker.address)
+    await relay.start()
+    try:
+        await emit(new_database, topic, "a", ["one"])
+        await emptied(new_database)
+        await relay.ping()
+
+        os.kill(broker.process.pid, signal.SIGSTOP)
+        await emit(new_database, topic, "a", ["two", "three"])
+        async with asyncio.timeout(20):
+            with pytest.raises(ConnectionError):
+                await relay.ping()
+        os.kill(broker.process.pid, signal.SIGCONT)
+        await emptied(new_database)
+
+        os.kill(broker.process.pid, signal.SIGKILL)
+        await emit(new_database, topic, "a", ["four", "five"])
+        port = int(broker.address.rpartition(":")[2])
+        broker = await asyncio.to_thread(start_broker, tmp_path, port)
+        await emptied(new_database)
+        records = await read(broker.address, topic, 5)
+    finally:
+        await relay.stop()
+        await asyncio.to_thread(broker.stop)
+    assert out_of_order(records) == []
+
+
+def start_broker(folder: Path, port: int | None = None) -> kafka_local.Broker:
+    try:
+        return kafka_local.start(folder, port=port)
+    except StackError as error:
+        pytest.skip(f"no broker of our own to end: {error}")
