@@ -131,9 +131,8 @@ def _print(found: list[Found]) -> None:
             one.service,
             f"{difference.owner}.{difference.field}",
             difference.subject,
-            difference.held or "-",
-            difference.owned or "-",
             "yes" if difference.repaired else "no",
+            f"{difference.held or 'nothing'}, owned: {difference.owned or 'nothing'}",
         )
         for one in found
         if one.report is not None
@@ -141,6 +140,9 @@ def _print(found: list[Found]) -> None:
     ]
     if rows:
         typer.echo("")
-        print_table(("held by", "fact", "subject", "held", "owned", "repaired"), rows[:_MOST_SHOWN])
+        print_table(
+            ("held by", "fact", "subject", "repaired", "held, and what the owner has"),
+            rows[:_MOST_SHOWN],
+        )
     if len(rows) > _MOST_SHOWN:
         typer.echo(f"and {len(rows) - _MOST_SHOWN} more differences")

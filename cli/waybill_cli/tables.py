@@ -1,42 +1,60 @@
-"""Tables on the terminal: plain columns, at most as wide as it, in a pipe 100 columns."""
+"""Tables on the terminal: plain columns, as wide as it, in a pipe 100 columns."""
 
-import os
-import sys
-from collections.abc import Sequence
+import shutil
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-WIDTH = 100
+_WIDTH = 100
+_LEAST = 20
 
 
 def print_table(
     titles: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
-    right: Sequence[str] = (),
-    cut: Sequence[str] = (),
+    right: Collection[str] = (),
+    cut: bool = False,
 ) -> None:
-    """Print rows under their titles; what does not fit is folded within its column.
+    """Print rows under their titles.
 
-    `right` names the columns that hold numbers, `cut` those that are cut short instead.
+    Only the last column gives way when there is too little room: it is folded, or `cut` short.
+    `right` names the columns that hold numbers.
     """
-    table = Table(box=None, pad_edge=False)
-    for title in titles:
-        table.add_column(
-            title,
-            justify="right" if title in right else "left",
-            overflow="ellipsis" if title in cut else "fold",
-            no_wrap=title in titles[:1] or title in cut,
-        )
-    for row in rows:
-        table.add_row(*(text.replace("\n", " ") for text in row))
-    console().print(table)
+    width = shutil.get_terminal_size((_WIDTH, 24)).columns
+    for line in lines(titles, rows, right=right, cut=cut, width=width):
+        typer.echo(line)
 
 
-def console() -> Console:
-    """Where tables go: no markup, no colours of its own guessing, at least 80 columns."""
-    width = None
-    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
-        width = WIDTH
-    return Console(width=width, highlight=False, markup=False)
+def lines(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[str],
+    cut: bool,
+    width: int,
+) -> Iterator[str]:
+    """The lines of the table; control characters become blanks."""
+    everything = [titles, *([_plain(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
+    room = max(_LEAST, width - sum(widths[:-1]) - 2 * (len(titles) - 1))
+    widths[-1] = min(widths[-1], room)
+    for row in everything:
+        for folded in _folded(row[-1], room, cut):
+            cells = [*row[:-1], folded]
+            yield "  ".join(
+                cell.rjust(size) if title in right else cell.ljust(size)
+                for cell, size, title in zip(cells, widths, titles, strict=True)
+            ).rstrip()
+            row = [""] * len(row)  # noqa: PLW2901 - what is folded has nothing more to its left
+
+
+def _folded(text: str, room: int, cut: bool) -> list[str]:
+    if cut:
+        return [text if len(text) <= room else f"{text[: room - 3]}..."]
+    return textwrap.wrap(text, room) or [""]
+
+
+def _plain(text: str) -> str:
+    return "".join(sign if sign.isprintable() else " " for sign in text)

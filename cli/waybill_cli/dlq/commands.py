@@ -46,7 +46,7 @@ def show_all(
             )
             for letter in found
         ],
-        cut=("type", "reason"),
+        cut=True,
     )
     waiting = sum(1 for letter in found if not letter.replayed)
     typer.echo(f"{len(found)} dead letters, {waiting} of them not replayed")
