@@ -35,6 +35,7 @@ from waybill_chassis.consumer import Consumer
 from waybill_chassis.database import Database, UnitOfWork
 from waybill_chassis.events import NO_TRACE, Event, TraceContext, headers
 from waybill_chassis.ids import new_id
+from waybill_chassis.process import settle_heap
 from waybill_chassis.schema import create_chassis_tables
 from waybill_chassis.telemetry.setup import setup
 from waybill_chassis.testing import servers
@@ -251,6 +252,7 @@ async def main(kafka: str, postgres: str, options: argparse.Namespace) -> None:
         )
     telemetry = setup("sla", data_dir=Path(tempfile.mkdtemp()), log_level="error")
     try:
+        settle_heap()  # as every process does once it has started
         bench = Bench(database, kafka, await fill(kafka, options.messages), options.messages)
         if options.profile:
             return await profile(bench.batches)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -97,6 +98,15 @@ class Periodic:
                 )
 
 
+def settle_heap() -> None:
+    """Take what is there by now, modules above all, out of every later garbage collection.
+
+    Each full collection walks all of it: a third of what a consumer's message costs.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 async def run(parts: Sequence[Part], *, health: Health | None = None, grace: float = 20.0) -> int:
     """Start all parts, wait for SIGTERM or SIGINT or for a part to die, stop them in reverse.
 
@@ -122,6 +132,7 @@ async def run(parts: Sequence[Part], *, health: Health | None = None, grace: flo
             if await _start(parts, running, asked):
                 if health is not None:
                     health.serve()
+                settle_heap()
                 log.info("started", parts=[part.name for part in running])
                 code = await _watch(running, asked)
         except StartFailed as failure:
