@@ -23,6 +23,7 @@ async def main(title: str) -> None:
         "data": {"type": "technical", "title": title, "description": title, "external_ref": ref},
     }
     async with feed, AIOKafkaProducer(bootstrap_servers=BROKER) as producer:
+        await feed.seek_to_end()
         await producer.send_and_wait(
             "waybill.requests.demo.v1",
             json.dumps(request).encode(),

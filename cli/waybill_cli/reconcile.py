@@ -75,7 +75,7 @@ def reconcile(
     stack = settings.read()
     token = keys.mint(stack.keys_dir, OPERATOR, _TOKEN_TTL)
     found = [ask(stack, name, token, repair=repair, timeout=timeout) for name in wanted]
-    _print(found)
+    print_found(found)
     if not all(one.clean for one in found):
         raise typer.Exit(1)
 
@@ -105,7 +105,8 @@ def _said(error: grpc.RpcError, address: str) -> str:
     return f"{name}: {getattr(error, 'details', str)()}"[:200]
 
 
-def _print(found: list[Found]) -> None:
+def print_found(found: list[Found]) -> None:
+    """The table of services, then what differs."""
     print_table(
         ("service", "checked", "differing", "repaired", "not reached"),
         [
