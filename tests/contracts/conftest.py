@@ -108,7 +108,8 @@ async def _routing(listener: Listener, ticket: str) -> Facts:
         return {"known": False}
     # Who is the least loaded hangs on what else there is: only a claim names somebody.
     agent = held["agent"] and (held["agent"]["name"] if "claim" in held["why"] else "somebody")
-    return _cut(held, "state team version") | {"agent": agent}
+    placed = held["state"] in ("queued", "assigned")
+    return _cut(held, "state version") | {"agent": agent, "team": held["team"] if placed else None}
 
 
 async def _notify(listener: Listener, ticket: str) -> Facts:

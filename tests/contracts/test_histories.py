@@ -7,6 +7,7 @@ a batch and all in one; and through the real consumer over a real broker.
 
 import asyncio
 import base64
+import importlib
 import json
 import random
 import uuid
@@ -21,7 +22,7 @@ import pytest
 import yaml
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from google.protobuf import json_format, symbol_database
+from google.protobuf import json_format
 from waybill_chassis.consumer import Consumer
 from waybill_chassis.consumer.decoding import Decoder
 from waybill_chassis.consumer.turn import Turn
@@ -111,7 +112,11 @@ def interleavings(
     items = heard(steps, service)
     at = {name_of(step): place for place, step in enumerate(steps)}
     own = [step for step in steps if owner_of(step) == service]
-    answers = {step["data"]["cause"]["id"]: at[name_of(step)] for step in own if not asked(step)}
+    answers = {
+        step["data"]["cause"]["id"]: at[name_of(step)]
+        for step in own
+        if "data" in step and not asked(step)
+    }
 
     def causes(step: Step) -> Iterator[str]:
         known = {name_of(one): one for one in steps}
@@ -190,7 +195,10 @@ def payload(step: Step, listener: Any) -> bytes:
     """The bytes of an event."""
     if "raw" in step:
         return base64.b64decode(step["raw"])
-    kind = symbol_database.Default().GetSymbol(step["type"])
+    kind = getattr(
+        importlib.import_module(f"waybill.{owner_of(step)}.v1.events_pb2"),
+        step["type"].rpartition(".")[2],
+    )
     return json_format.Parse(listener.here(json.dumps(step["data"])), kind()).SerializeToString()
 
 
@@ -281,6 +289,15 @@ def differences(expected: Any, found: Any, path: str = "") -> list[str]:
     return [] if expected == found else [f"{path}: {found!r} instead of {expected!r}"]
 
 
+def lasting(found: dict[str, Any]) -> dict[str, Any]:
+    """The state without its history: in one batch fewer steps may lead to the same end."""
+    steps = ("version", "told")
+    return {
+        ticket: {name: fact for name, fact in facts.items() if name not in steps}
+        for ticket, facts in found.items()
+    }
+
+
 def variants(one: History, service: str) -> Iterator[tuple[str, list[Any], dict[str, Any]]]:
     """The ways to read a history, the plainest first."""
     steps = one.for_service(service)
@@ -310,8 +327,8 @@ async def test_a_history_ends_in_one_state(one: History, service: str, ways: Any
             assert await listener.dead_letters() == [], name
             wrong = differences(one.state[service], found)
             assert not wrong, "\n".join([f"{name}:", *wrong, json.dumps(found, indent=1)])
-            reference = reference or found
-            assert found == reference, name
+            reference = reference or lasting(found)
+            assert lasting(found) == reference, name
 
 
 @pytest.mark.parametrize("service", SERVICES)

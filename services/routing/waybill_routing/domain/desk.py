@@ -66,7 +66,7 @@ class Desk:
         self._put(case)
         state = case.assignment.state
         if case.ticket.closed:
-            if state in (State.QUEUED, State.ASSIGNED):
+            if state is not State.RELEASED:
                 self.release(case.id, ReleaseReason.CLOSED, "the ticket was closed")
         elif escalated_to is not None:
             self.move(
