@@ -149,7 +149,7 @@ class Peer(Generic[S]):
         `Unavailable` when the peer is away, is too slow, fails by its own fault or does not take
         our token; any other refusal as the problem it was (`NotFound`, ...).
         """
-        asked = _Asked(self.name, self._circuit, request, patience(timeout))
+        asked = _Asked(self.name, self._circuit, request, timeout)
         try:
             answer = await method(
                 request,
@@ -172,7 +172,7 @@ class Peer(Generic[S]):
         timeout: float,  # noqa: ASYNC109 - it travels with the call, as its deadline
     ) -> AsyncIterator[A]:
         """The answers one by one, all within `timeout` seconds; raises as `ask` does."""
-        asked = _Asked(self.name, self._circuit, request, patience(timeout))
+        asked = _Asked(self.name, self._circuit, request, timeout)
         call = method(
             request,
             timeout=asked.timeout,
@@ -201,12 +201,13 @@ class _Asked:
     """One question on its way: its span, its time, and what became of it."""
 
     def __init__(self, peer: str, circuit: Circuit, request: Message, timeout: float) -> None:
-        self.timeout = timeout
+        self.timeout = patience(timeout)
+        self._hurried = self.timeout < timeout
         self._peer = peer
         self._circuit = circuit
         self._method = _method_of(request.DESCRIPTOR)
-        if timeout <= 0 or not circuit.admits():
-            self._unanswered(grpc.StatusCode.DEADLINE_EXCEEDED if timeout <= 0 else None)
+        if self.timeout <= 0 or not circuit.admits():
+            self._unanswered(grpc.StatusCode.DEADLINE_EXCEEDED if self.timeout <= 0 else None)
             raise Unavailable(f"{peer} does not answer at the moment.", peer=peer)
         self._began = time.perf_counter()
         self._span: LightSpan = start_light(
@@ -243,7 +244,9 @@ class _Asked:
 
     def end(self, code: grpc.StatusCode, error: BaseException | None = None) -> None:
         if code in statuses.SILENT:
-            self._circuit.silent()
+            # Who is asked with a moment left has not failed when that moment is over.
+            if not (self._hurried and code is grpc.StatusCode.DEADLINE_EXCEEDED):
+                self._circuit.silent()
         elif code is not grpc.StatusCode.CANCELLED:
             self._circuit.answered()
         self._span.end(error, {"rpc.response.status_code": code.name})
