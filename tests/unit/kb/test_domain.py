@@ -6,7 +6,7 @@ from waybill_chassis.auth import Principal
 from waybill_chassis.problems import Conflict, Forbidden, Invalid
 from waybill_kb.domain import articles
 from waybill_kb.domain.articles import Article, Content, State, Visibility
-from waybill_kb.domain.confidence import Corpus, confidence
+from waybill_kb.domain.confidence import Corpus, confidence, doubted
 from waybill_kb.domain.quick_replies import Body, QuickReply, body_in, check_text, rendered
 from waybill_kb.domain.tickets import Sibling, Windows, findings
 
@@ -78,6 +78,15 @@ def test_confidence_grows_with_rare_words_and_better_places() -> None:
     assert body < rare
     assert common < rare < everything <= 1
     assert confidence(CORPUS, question | {"unheard"}, {"arriv": "A"}) < rare
+
+
+def test_articles_that_answer_equally_well_make_each_other_doubtful() -> None:
+    """A clear winner keeps its confidence, a tie halves it, and the order stays."""
+    assert doubted([0.8, 0.5, 0.1]) == [0.8, 0.5, 0.1]
+    assert doubted([0.8, 0.8, 0.1]) == [0.4, 0.4, 0.1]
+    assert doubted([0.6]) == [0.6]
+    assert doubted([0.0, 0.0]) == [0.0, 0.0]
+    assert doubted([]) == []
 
 
 def test_a_quick_reply_names_every_value_it_lacks() -> None:

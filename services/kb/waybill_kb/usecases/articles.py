@@ -1,7 +1,7 @@
 """Writing, publishing and finding articles."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,7 +15,7 @@ from waybill_chassis.problems import check_version
 from waybill_kb import events
 from waybill_kb.domain import articles
 from waybill_kb.domain.articles import Article, ArticleUnknown, Content, State
-from waybill_kb.domain.confidence import confidence
+from waybill_kb.domain.confidence import confidence, doubted
 from waybill_kb.store import articles as store
 
 _CONSIDERED = 50
@@ -178,4 +178,6 @@ async def suggest(
     ]
     # The sort is stable: of equally sure ones the better rank stays in front.
     found.sort(key=lambda suggestion: -suggestion.confidence)
-    return [suggestion for suggestion in found if suggestion.confidence >= minimum][:limit]
+    sure = doubted([suggestion.confidence for suggestion in found])
+    weighed = (replace(item, confidence=it) for item, it in zip(found, sure, strict=True))
+    return [suggestion for suggestion in weighed if suggestion.confidence >= minimum][:limit]
