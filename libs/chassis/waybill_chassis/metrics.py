@@ -92,7 +92,7 @@ relay_parked = gauge(
 )
 relay_shards = gauge("waybill_relay_shards", "Shards that this process owns.")
 
-# The consumer. Labels: topic; handled and skipped also type.
+# The consumer. Labels: topic; handled and skipped also type; what is about batches: group.
 consumer_handled = counter("waybill_consumer_handled_total", "Messages handled and committed.")
 consumer_skipped = counter(
     "waybill_consumer_skipped_total", "Messages of a type that nobody here knows."

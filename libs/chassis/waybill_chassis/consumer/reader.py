@@ -253,7 +253,9 @@ class Reader:
         self._done.clear()
 
     async def _assigned(self, partitions: set[TopicPartition]) -> None:
-        places = sorted(f"{at.topic}/{at.partition}" for at in partitions)
+        places: dict[str, list[int]] = {}
+        for at in sorted(partitions):
+            places.setdefault(at.topic, []).append(at.partition)
         log.info("partitions assigned", group=self._group, partitions=places)
 
     async def _watch(self) -> None:
@@ -265,24 +267,28 @@ class Reader:
                 continue
             try:
                 await self.ping()
-                self._say("reading")
-                if self._failure is None:
-                    self._start_acknowledging(consumer)
-                await self._measure_lag(consumer)
-            except (KafkaError, OSError, TimeoutError) as error:
+            except ConnectionError as error:
                 self._say("broker away", error)
+                continue
+            self._say("reading")
+            if self._failure is None:
+                self._start_acknowledging(consumer)
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await self._measure_lag(consumer)
 
     async def _measure_lag(self, consumer: Client) -> None:
         assigned = consumer.assignment()
         if not assigned:
             return
-        async with asyncio.timeout(PING_SECONDS):
+        async with asyncio.timeout(WATCH_SECONDS):
             ends = await consumer.end_offsets(assigned)
-            for at in assigned - self._done.keys():
-                committed = await consumer.committed(at)
-                if committed is None:
-                    committed = (await consumer.beginning_offsets([at]))[at]
-                self._done.setdefault(at, committed)
+            new = list(assigned - self._done.keys())
+            committed = await asyncio.gather(*(consumer.committed(at) for at in new))
+            known = dict(zip(new, committed, strict=True))
+            unread = [at for at, offset in known.items() if offset is None]
+            if unread:
+                known |= await consumer.beginning_offsets(unread)
+            self._done = known | self._done
         lag: dict[str, int] = {}
         for at, end in ends.items():
             lag[at.topic] = lag.get(at.topic, 0) + max(0, end - self._done.get(at, end))
