@@ -43,9 +43,22 @@ class Principal:
         """Whether they hold `role`; a lead is an agent too, an admin everything."""
         return any(role == held or role in _IMPLIED.get(held, ()) for held in self.roles)
 
+    @property
+    def address(self) -> str | None:
+        """The e-mail address by which agents and submitters are known, in lower case."""
+        address = (self.email or self.subject).lower()
+        return address if "@" in address else None
+
     def can_see_product(self, slug: str) -> bool:
         """Whether tickets of this product are theirs to see."""
         return ALL_PRODUCTS in self.products or slug in self.products
+
+    def can_see_ticket(self, product: str, submitter_email: str) -> bool:
+        """Whether a ticket is: agents and services see their products', submitters their own."""
+        if self.has("agent") or self.has("service"):
+            return self.can_see_product(product)
+        own = self.address is not None and self.address == submitter_email.lower()
+        return own and self.has("submitter")
 
 
 def authorize(principal: Principal, *roles: str, product: str | None = None) -> None:

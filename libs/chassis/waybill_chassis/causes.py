@@ -1,5 +1,6 @@
 """Who did something and what led to it: the first two fields of every event."""
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +17,21 @@ from waybill.common.v1.actor_pb2 import (
 )
 
 from waybill_chassis.auth import Principal
-from waybill_chassis.events import Event
+from waybill_chassis.events import Event, TraceContext
 from waybill_chassis.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who does something, what led to it, and the span it belongs to (None: the present one)."""
+
+    actor: Actor
+    cause: Cause
+    trace: TraceContext | None = None
+
+    def by_itself(self, service: str) -> "Origin":
+        """The same cause, acted on by a service of ours."""
+        return Origin(automation(service), self.cause, self.trace)
 
 
 def automation(service: str) -> Actor:

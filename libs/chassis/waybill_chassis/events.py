@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
+from uuid import UUID
 
 from google.protobuf.message import Message
+
+from waybill_chassis.ids import parse_id
 
 PROTOBUF = "application/protobuf"
 JSON = "application/json"
@@ -23,6 +26,12 @@ class TraceContext:
 
     traceparent: str | None = None
     tracestate: str | None = None
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace's id, 32 hex digits; None outside of any."""
+        parts = (self.traceparent or "").split("-")
+        return parts[1] if len(parts) == 4 else None
 
 
 NO_TRACE = TraceContext()
@@ -49,6 +58,14 @@ class Event(Generic[M]):
     partition: int
     offset: int
     key: bytes | None = None
+
+
+def ticket_id(text: str) -> UUID:
+    """The ticket that an event names; `InvalidEvent` where the text is no id."""
+    id = parse_id(text)
+    if id is None:
+        raise InvalidEvent(f"{text!r} is not the id of a ticket")
+    return id
 
 
 def events_topic(service: str) -> str:

@@ -88,6 +88,8 @@ class ServiceSettings(BaseSettings):
     data_dir: Path = Path(".waybill")
     public_url: str = "http://127.0.0.1:8080"
     demo: bool = False
+    reconcile_pause_seconds: float = Field(default=2.0, ge=0, le=60)
+    """After how long a comparison looks again at what differs: it may have been on its way."""
     grace_seconds: float = Field(default=20.0, gt=0, le=600)
     log_level: str = "info"
 

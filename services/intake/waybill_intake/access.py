@@ -24,17 +24,14 @@ def standing(caller: Principal) -> ActorKind:
 
 def address_of(caller: Principal) -> str:
     """The caller's e-mail address, by which a submitter is known."""
-    address = caller.email or caller.subject
-    if "@" not in address:
+    if caller.address is None:
         raise Forbidden("Your token names no e-mail address, by which a submitter is known.")
-    return address.lower()
+    return caller.address
 
 
 def can_see(caller: Principal, ticket: Ticket) -> bool:
     """Whether the ticket is the caller's to see."""
-    if standing(caller) is ActorKind.SUBMITTER:
-        return ticket.submitter is not None and ticket.submitter.email == address_of(caller)
-    return caller.can_see_product(ticket.product)
+    return caller.can_see_ticket(ticket.product, ticket.submitter.email if ticket.submitter else "")
 
 
 def actor_of(caller: Principal, product: str) -> Actor:

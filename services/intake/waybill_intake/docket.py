@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from waybill.common.v1.actor_pb2 import Cause
+from waybill.common.v1.actor_pb2 import Cause, CauseKind
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import TraceContext
 from waybill_chassis.ids import new_id
-from waybill_chassis.problems import NotFound
+from waybill_chassis.lookup import unknown_ticket
 from waybill_chassis.telemetry import current_trace
+from waybill_chassis.words import word
 
 from waybill_intake import events
 from waybill_intake.domain.ticket import (
@@ -68,7 +69,7 @@ class Docket:
         """A ticket in hand; `NotFound` if there is none."""
         ticket = self.find(id)
         if ticket is None:
-            raise unknown(id)
+            raise unknown_ticket(id)
         return ticket
 
     def note(self, facts: Iterable[Fact], origin: Origin) -> None:
@@ -116,22 +117,12 @@ class Docket:
             actor_kind=origin.actor.kind,
             actor_id=origin.actor.id,
             actor_name=origin.actor.name,
-            cause_kind=events.word(events.CAUSE_KINDS, origin.cause.kind),
+            cause_kind=word(CauseKind, origin.cause.kind),
             cause_id=origin.cause.id,
             cause_type=origin.cause.type,
             summary=summary(fact),
-            trace_id=trace_id(trace),
+            trace_id=trace.trace_id,
         )
-
-
-def unknown(id: UUID | str) -> NotFound:
-    """There is no such ticket, or none that the caller may see."""
-    return NotFound(f"There is no ticket {id}.")
-
-
-def trace_id(trace: TraceContext) -> str | None:
-    """The trace's id, 32 hex digits."""
-    return trace.traceparent.split("-")[1] if trace.traceparent else None
 
 
 def summary(fact: Fact) -> str:

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import grpc.aio
 from waybill.common.v1.actor_pb2 import Agent
+from waybill.common.v1.ticket_enums_pb2 import EscalationLevel
 from waybill.intake.v1.service_pb2 import (
-    ActionLink as ActionLinkProto,
-)
-from waybill.intake.v1.service_pb2 import (
+    DESCRIPTOR,
+    ActionKind,
     GetTicketRequest,
     GetTicketResponse,
     ReconcileRequest,
@@ -18,24 +18,31 @@ from waybill.intake.v1.service_pb2 import (
     StreamTicketsRequest,
     StreamTicketsResponse,
 )
+from waybill.intake.v1.service_pb2 import ActionLink as ActionLinkProto
 from waybill.intake.v1.service_pb2_grpc import TicketServiceServicer
+from waybill_chassis.causes import request_cause
 from waybill_chassis.http import Cursor
-from waybill_chassis.ids import parse_id
+from waybill_chassis.lookup import unknown_ticket
 from waybill_chassis.problems import invalid_field
+from waybill_chassis.reconciling import reconcile
 from waybill_chassis.rpc import authorize
+from waybill_chassis.rpc.streaming import AT_ONCE, asked_ids, pages
 from waybill_chassis.service import Runtime
+from waybill_chassis.times import moment, timestamp
+from waybill_chassis.words import number
 
-from waybill_intake import access, events, reconciling
-from waybill_intake.docket import unknown
+from waybill_intake import access, events
 from waybill_intake.domain.rules import actions_of
+from waybill_intake.domain.ticket import Ticket
 from waybill_intake.links import ActionLink, Signer
+from waybill_intake.reconciling import owners
 from waybill_intake.settings import Settings
 from waybill_intake.store import lists, tickets
 from waybill_intake.usecases import id_of
 
+SERVICE = DESCRIPTOR.services_by_name["TicketService"].full_name
+
 _PLACE = Cursor[tuple[datetime, UUID]]("changed tickets", tuple[datetime, UUID])
-_AT_ONCE = 500
-_MOST_IDS = 1000
 _MOST_MESSAGES = 100
 
 
@@ -61,7 +68,7 @@ class Tickets(TicketServiceServicer):
             id = await id_of(connection, request.id_or_number)
             seen = await lists.see(connection, id)
             if seen is None or not access.can_see(caller, seen.ticket):
-                raise unknown(request.id_or_number)
+                raise unknown_ticket(request.id_or_number)
             sequence = await lists.sequence_of(connection, id)
             messages = (
                 await tickets.last_replies(connection, id, request.message_limit)
@@ -84,21 +91,21 @@ class Tickets(TicketServiceServicer):
                 else None
             ),
             team=assignment.team or "",
-            escalation_level=events.LEVELS.get(sla.escalation_level or "", 0),
+            escalation_level=number(EscalationLevel, sla.escalation_level),
             action_links=self._links(seen, signer) if signer else [],
         )
 
     def _links(self, seen: lists.Seen, signer: Signer) -> list[ActionLinkProto]:
         """A link for each act that the ticket's status allows."""
         now, settings = self._rt.clock.now(), self._rt.settings
-        expires_at = (now + settings.action_links_for).replace(microsecond=0)
+        expires_at = (now + settings.action_link_lifetime).replace(microsecond=0)
         return [
             ActionLinkProto(
-                kind=events.ACTION_KINDS[kind],
+                kind=number(ActionKind, kind),
                 path=f"/r/{signer.sign(ActionLink(kind, seen.ticket.id, expires_at))}",
-                expires_at=events.timestamp(expires_at),
+                expires_at=timestamp(expires_at),
             )
-            for kind in actions_of(seen.ticket, now, settings.ratings_within)
+            for kind in actions_of(seen.ticket, now, settings.rating_window)
         ]
 
     async def StreamTickets(  # noqa: N802 - the contract names it
@@ -107,40 +114,33 @@ class Tickets(TicketServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",  # noqa: ARG002 - gRPC hands it over
     ) -> AsyncIterator[StreamTicketsResponse]:
         """All tickets by their last change, oldest first."""
-        authorize("service", "admin")
-        if len(request.ticket_ids) > _MOST_IDS:
-            raise invalid_field("ticket_ids", f"must be at most {_MOST_IDS}")
-        ids = [id for text in request.ticket_ids if (id := parse_id(text)) is not None]
-        after = _PLACE.decode(request.after_cursor or None)
-        while True:
+        authorize("admin", "service")
+        ids, since = asked_ids(request.ticket_ids), moment(request, "updated_since")
+
+        async def read(after: tuple[datetime, UUID] | None) -> list[tuple[Ticket, int]]:
             async with self._rt.database.reading() as connection:
-                page = await lists.changed(
-                    connection,
-                    since=events.moment(request, "updated_since"),
-                    after=after,
-                    ids=ids if request.ticket_ids else None,
-                    limit=_AT_ONCE,
+                return await lists.changed(
+                    connection, since=since, after=after, ids=ids, limit=AT_ONCE
                 )
-            for ticket, sequence in page:
-                after = (ticket.updated_at, ticket.id)
-                yield StreamTicketsResponse(
-                    ticket=events.to_ticket(ticket),
-                    sequence=sequence,
-                    cursor=_PLACE.encode(after),
-                )
-            if len(page) < _AT_ONCE:
-                return
+
+        async for (ticket, sequence), cursor in pages(
+            _PLACE, request.after_cursor, read, lambda row: (row[0].updated_at, row[0].id)
+        ):
+            yield StreamTicketsResponse(
+                ticket=events.to_ticket(ticket), sequence=sequence, cursor=cursor
+            )
 
     async def Reconcile(  # noqa: N802 - the contract names it
         self,
         request: ReconcileRequest,
         context: "grpc.aio.ServicerContext[Any, Any]",  # noqa: ARG002 - gRPC hands it over
     ) -> ReconcileResponse:
-        """Compare what we keep of routing and sla with them."""
-        authorize("service", "admin")
-        report = await reconciling.reconcile(
-            self._rt,
+        """Compare what intake keeps of routing and sla with them."""
+        authorize("admin", "service")
+        report = await reconcile(
+            owners(self._rt, request_cause(f"{SERVICE}/Reconcile")),
             repair=request.repair,
             since=request.updated_since if request.HasField("updated_since") else None,
+            pause=self._rt.settings.reconcile_pause_seconds,
         )
         return ReconcileResponse(report=report)

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.ids import new_id, parse_id
+from waybill_chassis.lookup import parse_number, unknown_ticket
 
-from waybill_intake.docket import Docket, Origin, unknown
+from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import rules
 from waybill_intake.domain.moves import move
 from waybill_intake.domain.ticket import Draft, Link, Message, Posted, Submitter, Ticket
@@ -56,10 +57,11 @@ async def id_of(connection: AsyncConnection, id_or_number: str) -> UUID:
     """The id of the ticket that an id or a number (`WB-1042`) names."""
     if found := parse_id(id_or_number):
         return found
-    number = id_or_number.upper()
-    if id := (await tickets.ids_of_numbers(connection, [number])).get(number):
-        return id
-    raise unknown(id_or_number)
+    if number := parse_number(id_or_number):
+        known = await tickets.ids_of_numbers(connection, [number])
+        if number in known:
+            return known[number]
+    raise unknown_ticket(id_or_number)
 
 
 class Reception:

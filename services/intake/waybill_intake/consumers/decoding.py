@@ -15,6 +15,7 @@ from waybill_chassis import validation
 from waybill_chassis.events import JSON, PROTOBUF, Event, TraceContext
 from waybill_chassis.problems import Malformed, Problem
 from waybill_chassis.validation import RequestModel
+from waybill_chassis.words import word
 
 from waybill_intake.bodies import (
     MessageRequest,
@@ -22,7 +23,6 @@ from waybill_intake.bodies import (
     TicketRequest,
     known_attachments,
 )
-from waybill_intake.events import PRIORITIES, TYPES
 
 STRUCTURED = "application/cloudevents+json"
 REQUESTS: tuple[type[Message], ...] = (
@@ -39,10 +39,6 @@ _MODELS: Mapping[str, type[RequestModel]] = {
     "waybill.intake.v1.ResolutionRequested": ResolutionRequest,
 }
 _MESSAGES = {kind.DESCRIPTOR.full_name: kind for kind in REQUESTS}
-_ENUMS = {
-    "waybill.common.v1.TicketType": {number: word for word, number in TYPES.items()},
-    "waybill.common.v1.Priority": {number: word for word, number in PRIORITIES.items()},
-}
 
 
 @dataclass(slots=True)
@@ -183,8 +179,8 @@ def _fields(message: Message) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field, value in message.ListFields():
         if field.enum_type is not None:
-            if word := _ENUMS[field.enum_type.full_name].get(value):
-                found[field.name] = word
+            if known := word(field.enum_type, value):
+                found[field.name] = known
         elif field.message_type is None:
             found[field.name] = value if isinstance(value, str) else list(value)
         elif field.message_type.full_name == "google.protobuf.Struct":

@@ -5,17 +5,20 @@ from typing import Any
 from uuid import UUID
 
 from google.protobuf.message import Message
+from waybill.common.v1.actor_pb2 import CauseKind
 from waybill.kb.v1 import events_pb2 as kb
 from waybill.notify.v1 import events_pb2 as notify
 from waybill.routing.v1 import events_pb2 as routing
 from waybill.sla.v1 import events_pb2 as sla
 from waybill_chassis.causes import event_cause
 from waybill_chassis.database import UnitOfWork
-from waybill_chassis.events import Event, InvalidEvent
+from waybill_chassis.events import Event, ticket_id
+from waybill_chassis.ids import parse_id
+from waybill_chassis.words import word
 
 from waybill_intake import events as proto
 from waybill_intake.consumers.summaries import summary
-from waybill_intake.docket import Docket, Origin, trace_id
+from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import rules
 from waybill_intake.domain.ticket import AUTOMATION, Ticket
 from waybill_intake.projections import Projections
@@ -55,7 +58,7 @@ async def handle(uow: UnitOfWork, events: Sequence[Event[Any]], settings: Settin
         for event, _ in about
         if isinstance(event.message, kb.DuplicateSuspected)
         for candidate in event.message.candidates
-        if candidate.same_text and (other := proto.ticket_id(candidate.ticket_id))
+        if candidate.same_text and (other := parse_id(candidate.ticket_id))
     ]
     await docket.take([*(id for _, id in about), *older])
     projections = Projections(docket, await facts.read(uow.connection, {id for _, id in about}))
@@ -70,10 +73,7 @@ def _ticket_of(event: Event[Any]) -> UUID | None:
     """The ticket an event is about; None for a delivery that is about none."""
     if isinstance(event.message, _DELIVERIES) and not event.message.delivery.ticket_id:
         return None
-    id = proto.ticket_id(event.subject)
-    if id is None:
-        raise InvalidEvent(f"ce_subject is {event.subject!r}, not a ticket's id")
-    return id
+    return ticket_id(event.subject)
 
 
 def _decide(
@@ -127,8 +127,8 @@ def _merge_duplicate(
         for candidate in message.candidates
         if candidate.same_text
         and candidate.same_submitter
-        and (found := docket.find(proto.ticket_id(candidate.ticket_id)))
-        and rules.is_duplicate(ticket, found, settings.duplicates_within)
+        and (found := docket.find(parse_id(candidate.ticket_id)))
+        and rules.is_duplicate(ticket, found, settings.duplicate_window)
     ]
     if candidates:
         oldest = min(candidates, key=lambda found: (found.created_at, found.id))
@@ -147,9 +147,9 @@ def _line(uow: UnitOfWork, event: Event[Any], id: UUID) -> Line:
         actor_kind=actor.kind,
         actor_id=actor.id,
         actor_name=actor.name,
-        cause_kind=proto.word(proto.CAUSE_KINDS, cause.kind),
+        cause_kind=word(CauseKind, cause.kind),
         cause_id=cause.id,
         cause_type=cause.type,
         summary=summary(event.message),
-        trace_id=trace_id(event.trace),
+        trace_id=event.trace.trace_id,
     )

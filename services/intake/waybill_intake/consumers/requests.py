@@ -10,7 +10,9 @@ from waybill_chassis import causes
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import Event
 from waybill_chassis.ids import new_id, parse_id
+from waybill_chassis.lookup import parse_number, unknown_ticket
 from waybill_chassis.problems import Problem
+from waybill_chassis.times import timestamp
 
 from waybill_intake.bodies import (
     MessageRequest,
@@ -19,7 +21,7 @@ from waybill_intake.bodies import (
     TicketRequest,
 )
 from waybill_intake.consumers.decoding import Request
-from waybill_intake.docket import Docket, Origin, unknown
+from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain.moves import require_open
 from waybill_intake.domain.ticket import Actor, Ticket
 from waybill_intake.domain.words import (
@@ -29,7 +31,6 @@ from waybill_intake.domain.words import (
     Priority,
     Status,
 )
-from waybill_intake.events import timestamp
 from waybill_intake.store import tickets
 from waybill_intake.usecases import (
     Opening,
@@ -79,9 +80,10 @@ async def _addressed(uow: UnitOfWork, bodies: Sequence[Any]) -> dict[str, UUID]:
         body.ticket_id for body in bodies if not isinstance(body, TicketRequest) and body.ticket_id
     }
     found = {name: id for name in named if (id := parse_id(name))}
-    if numbers := sorted({name.upper() for name in named - found.keys()}):
-        by_number = await tickets.ids_of_numbers(uow.connection, numbers)
-        found |= {name: by_number[name.upper()] for name in named if name.upper() in by_number}
+    numbers = {name: number for name in named if (number := parse_number(name))}
+    if numbers:
+        by_number = await tickets.ids_of_numbers(uow.connection, sorted(set(numbers.values())))
+        found |= {name: by_number[of] for name, of in numbers.items() if of in by_number}
     return found
 
 
@@ -118,7 +120,7 @@ def _act(docket: Docket, refs: Refs, ids: dict[str, UUID], event: Event[Any]) ->
     else:
         ticket = docket.find(refs.get((request.product, body.external_ref)))
     if ticket is None or ticket.product != request.product:
-        raise unknown(body.ticket_id or f"with the external_ref {body.external_ref}")
+        raise unknown_ticket(body.ticket_id or f"with the external_ref {body.external_ref}")
     match body:
         case MessageRequest():
             require_open(ticket)

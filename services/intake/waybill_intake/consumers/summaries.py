@@ -7,15 +7,12 @@ from waybill.kb.v1 import events_pb2 as kb
 from waybill.notify.v1 import events_pb2 as notify
 from waybill.routing.v1 import events_pb2 as routing
 from waybill.sla.v1 import events_pb2 as sla
+from waybill_chassis.words import word
 
 
-def _name(enum: Any, number: int) -> str:
-    # A number of the future has no name yet.
-    return str(enum.Name(number)) if number in enum.values() else str(number)
-
-
-def _target(kind: Any) -> str:
-    return _name(words.TargetKind, kind).removeprefix("TARGET_KIND_").lower()
+def _target(message: Any) -> str:
+    # A number of the future has no word yet.
+    return word(words.TargetKind, message.kind) or f"target {message.kind}"
 
 
 def summary(message: Any) -> str:
@@ -28,13 +25,13 @@ def summary(message: Any) -> str:
         case routing.TriageSuggested():
             line = "; ".join(suggestion.why for suggestion in message.suggestions)
         case sla.TargetAtRisk():
-            line = f"{_target(message.kind)} at {message.share:.0%}"
+            line = f"{_target(message)} at {message.share:.0%}"
         case sla.TargetBreached() | sla.BreachRetracted() | sla.TargetMet():
-            line = _target(message.kind) + (", late" if getattr(message, "late", False) else "")
+            line = _target(message) + (", late" if getattr(message, "late", False) else "")
         case sla.TicketEscalated():
             line = f"to {', '.join(message.teams)}" + (f" ({message.rung})" if message.rung else "")
         case sla.FollowUpDue():
-            line = _name(words.FollowUpKind, message.kind).removeprefix("FOLLOW_UP_KIND_").lower()
+            line = word(words.FollowUpKind, message.kind) or f"follow-up {message.kind}"
         case notify.NotificationDelivered() | notify.NotificationFailed():
             line = f"{message.delivery.template} to {message.delivery.recipient}"
             if isinstance(message, notify.NotificationFailed):

@@ -25,7 +25,7 @@ _MOST_COMMENT = 20_000
 def router(rt: Runtime[Settings]) -> APIRouter:
     """The page and its button."""
     routes = APIRouter(tags=["links in messages"])
-    within = rt.settings.ratings_within
+    within = rt.settings.rating_window
 
     @routes.get("/r/{token}", response_class=HTMLResponse)
     async def show(token: str) -> HTMLResponse:
@@ -91,6 +91,6 @@ async def _act(
             if score not in ("1", "2", "3", "4", "5"):
                 return pages.question(ticket, link.kind, "Please choose a number from 1 to 5.")
             comment = form.get("comment", "").replace("\0", "").strip()[:_MOST_COMMENT]
-            rated = rules.rate(ticket, int(score), comment, uow.now, settings.ratings_within)
+            rated = rules.rate(ticket, int(score), comment, uow.now, settings.rating_window)
             docket.note([rated], origin)
     return pages.done(docket.get(ticket.id), link.kind)

@@ -10,9 +10,10 @@ from waybill_chassis import problems
 from waybill_chassis.auth import Principal
 from waybill_chassis.causes import request_cause
 from waybill_chassis.http import respond
+from waybill_chassis.lookup import unknown_ticket
 
 from waybill_intake import access
-from waybill_intake.docket import Docket, Origin, unknown
+from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain.facts import Facts
 from waybill_intake.domain.ticket import Ticket
 from waybill_intake.domain.words import ActorKind
@@ -35,7 +36,7 @@ async def take(docket: Docket, caller: Principal, *ids_or_numbers: str) -> list[
     for id, name in zip(ids, ids_or_numbers, strict=True):
         ticket = docket.find(id)
         if ticket is None or not access.can_see(caller, ticket):
-            raise unknown(name)
+            raise unknown_ticket(name)
         found.append(ticket)
     return found
 
@@ -44,7 +45,7 @@ async def see(connection: AsyncConnection, caller: Principal, id_or_number: str)
     """The ticket named; `NotFound` if the caller may not see it."""
     seen = await lists.see(connection, await id_of(connection, id_or_number))
     if seen is None or not access.can_see(caller, seen.ticket):
-        raise unknown(id_or_number)
+        raise unknown_ticket(id_or_number)
     return seen
 
 

@@ -342,7 +342,7 @@ def _acts(routes: APIRouter, rt: Runtime[Settings]) -> None:
             docket = Docket(uow)
             (ticket,) = await take(docket, caller, id)
             rated = rules.rate(
-                ticket, body.score, body.comment or "", uow.now, rt.settings.ratings_within
+                ticket, body.score, body.comment or "", uow.now, rt.settings.rating_window
             )
             docket.note([rated], origin(request, caller, ticket.product))
             return await shown(docket, ticket.id, status=201)

@@ -64,7 +64,7 @@ def of_row(row: Any) -> Facts:
 async def read(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, Facts]:
     """What is known of these tickets. Whoever will write locks the tickets first."""
     rows = await connection.execute(_READ, {"ids": list(ids)})
-    return {UUID(int=row.ticket_id.int): of_row(row) for row in rows}
+    return {row.ticket_id: of_row(row) for row in rows}
 
 
 async def write_assignments(

@@ -72,4 +72,4 @@ async def read(
     rows = await connection.execute(
         _READ, {"ticket_id": ticket_id, "at": at, "position": position, "limit": limit}
     )
-    return [Line(**{**row._asdict(), "ticket_id": UUID(int=row.ticket_id.int)}) for row in rows]
+    return [Line(**row._asdict()) for row in rows]

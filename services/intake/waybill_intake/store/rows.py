@@ -82,7 +82,7 @@ def of_ticket(ticket: Ticket) -> dict[str, Any]:
 def to_ticket(row: Any) -> Ticket:
     """The ticket of a row with its submitter's `email` and `submitter_name`."""
     return Ticket(
-        id=_uuid(row.id),
+        id=row.id,
         number=row.number,
         product=row.product,
         type=TicketType(row.type),
@@ -95,7 +95,7 @@ def to_ticket(row: Any) -> Ticket:
         custom_fields=row.custom_fields,
         channel=Channel(row.channel),
         submitter=(
-            Submitter(_uuid(row.submitter_id), row.email, row.submitter_name, row.submitter_tier)
+            Submitter(row.submitter_id, row.email, row.submitter_name, row.submitter_tier)
             if row.submitter_id
             else None
         ),
@@ -118,7 +118,7 @@ def to_ticket(row: Any) -> Ticket:
             ActorKind(row.last_public_message_by) if row.last_public_message_by else None
         ),
         rating=_rating(row.rating_score, row.rating_comment, row.rated_at),
-        merged_into=_uuid(row.merged_into) if row.merged_into else None,
+        merged_into=row.merged_into,
         links=tuple(
             Link(LinkKind(link["kind"]), UUID(link["ticket_id"]), link["number"])
             for link in row.links
@@ -152,8 +152,8 @@ def of_message(message: Message) -> dict[str, Any]:
 def to_message(row: Any) -> Message:
     """The message of a row."""
     return Message(
-        id=_uuid(row.id),
-        ticket_id=_uuid(row.ticket_id),
+        id=row.id,
+        ticket_id=row.ticket_id,
         kind=MessageKind(row.kind),
         author=Actor(ActorKind(row.author_kind), row.author_id, row.author_name, row.author_email),
         body=row.body,
@@ -168,8 +168,3 @@ def _rating(score: int | None, comment: str | None, rated_at: datetime | None) -
     if score is None or rated_at is None:
         return None
     return Rating(score, comment or "", rated_at)
-
-
-def _uuid(value: Any) -> UUID:
-    # The driver has a UUID type of its own, which is neither hashed nor printed by others alike.
-    return UUID(int=value.int)

@@ -101,7 +101,7 @@ async def read(connection: AsyncConnection, ids: Iterable[UUID]) -> list[Ticket]
 async def ids_of_numbers(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, UUID]:
     """Which tickets bear these numbers (`WB-1042`)."""
     rows = await connection.execute(_IDS_OF_NUMBERS, {"numbers": list(numbers)})
-    return {row.number: UUID(int=row.id.int) for row in rows}
+    return {row.number: row.id for row in rows}
 
 
 async def lock_refs(
@@ -114,7 +114,7 @@ async def lock_refs(
     parameters = {"products": [ref[0] for ref in refs], "refs": [ref[1] for ref in refs]}
     await uow.execute(_LOCK_REFS, parameters)
     rows = await uow.execute(_IDS_OF_REFS, parameters)
-    return {(row.product, row.ref): UUID(int=row.id.int) for row in rows if row.id}
+    return {(row.product, row.ref): row.id for row in rows if row.id}
 
 
 async def take_numbers(uow: UnitOfWork, count: int) -> list[str]:
@@ -134,7 +134,7 @@ async def know_submitters(uow: UnitOfWork, names_by_email: dict[str, str]) -> di
             "names": list(names_by_email.values()),
         },
     )
-    return {row.email: Submitter(UUID(int=row.id.int), row.email, row.name) for row in rows}
+    return {row.email: Submitter(row.id, row.email, row.name) for row in rows}
 
 
 async def insert(uow: UnitOfWork, tickets: Sequence[Ticket]) -> None:
