@@ -63,7 +63,8 @@ def _ticket(ticket: Json | None, id: str) -> Iterator[str]:
     reason = f" ({ticket['close_reason']})" if ticket.get("close_reason") else ""
     yield _cut(f"{ticket['number']}  {', '.join(words)}{reason}: {ticket['title']}")
     person = (ticket.get("submitter") or {}).get("email") or "nobody in particular"
-    yield _cut(f"{ticket['id']}  for {person}, opened {_local(ticket['created_at'])}")
+    yield _cut(f"for {person}")
+    yield f"opened {_local(ticket['created_at'])}, id {ticket['id']}"
 
 
 def _step(step: Step) -> Iterator[str]:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 from waybill_cli.local.settings import SERVICES
+from waybill_cli.main import app
 from waybill_cli.testing import Said, Stack, new_stack
 
 
@@ -26,9 +28,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def waybill(tmp_path: Path) -> Callable[..., Said]:
-    """The command with a data folder of its own and no stack."""
+    """The command within this process, with a data folder of its own and no stack."""
 
     def run(*arguments: str, **env: str) -> Said:
-        return new_stack(tmp_path, **env).run(*arguments)
+        told = {"WAYBILL_DATA_DIR": str(tmp_path), "COLUMNS": "100", **env}
+        done = CliRunner().invoke(app, arguments, env=told)
+        return Said(done.exit_code, done.stdout, done.stderr)
 
     return run
