@@ -209,7 +209,7 @@ async def _act_intake(listener: Listener, steps: list[Step]) -> None:
     """What people asked of intake, asked again: one request for all that it led to."""
     first = steps[0]
     data = first["data"]
-    path = data["cause"]["type"].partition(" ")[2]
+    method, _, path = data["cause"]["type"].partition(" ")
     path = path.replace("{id}", listener.here(first["subject"]))
     ticket = data["ticket"]
     word = {name: str(value).rpartition("_")[2].lower() for name, value in data.items()}
@@ -228,11 +228,12 @@ async def _act_intake(listener: Listener, steps: list[Step]) -> None:
         body = {"to": to} | ({"comment": data["comment"]} if word.get("comment") else {})
     elif path.endswith("/merge"):
         body = {"into": listener.here(ticket["merged_into"])}
+    elif first["type"].endswith("TicketEdited"):
+        body = {change["field"]: change["after"] for change in data["changes"]}
     else:
         raise AssertionError(f"nobody knows how to ask intake for {path}")
-    answer = await listener.service.client.post(
-        path, json=body, headers=_as(listener, data["actor"])
-    )
+    headers = _as(listener, data["actor"]) | {"If-Match": "*"}
+    answer = await listener.service.client.request(method, path, json=body, headers=headers)
     assert answer.status_code in (200, 201), answer.text
     if path == "/v1/tickets":
         listener.ids[first["subject"]] = answer.json()["id"]
