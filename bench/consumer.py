@@ -60,21 +60,24 @@ class Watch:
         self.expected = expected
         self.seen = self.before_last = 0
         self.first = self.last = 0.0
+        self.cpu_first = self.cpu_last = 0.0
         self.done = asyncio.Event()
 
     def handles(self, messages: int) -> None:
         """A call of the handler begins."""
         self.last = time.perf_counter()
         self.first = self.first or self.last
+        self.cpu_last = time.process_time()
+        self.cpu_first = self.cpu_first or self.cpu_last
         self.before_last = self.seen
         self.seen += messages
         if self.seen >= self.expected:
             self.done.set()
 
-    @property
-    def rate(self) -> float:
-        """Messages a second."""
-        return self.before_last / (self.last - self.first)
+    def result(self) -> tuple[float, float]:
+        """Messages a second, and microseconds of this process's processor time for each."""
+        cpu = (self.cpu_last - self.cpu_first) / self.before_last
+        return self.before_last / (self.last - self.first), cpu * 1e6
 
 
 async def insert(uow: UnitOfWork, messages: Sequence[TicketOpened]) -> None:
@@ -96,7 +99,7 @@ class Bench:
         """`messages` stand in the topic."""
         self.database, self.kafka, self.topic, self.messages = database, kafka, topic, messages
 
-    async def batches(self) -> float:
+    async def batches(self) -> tuple[float, float]:
         """The consumer as every service runs it, telemetry on."""
         watch = Watch(self.messages)
 
@@ -116,9 +119,9 @@ class Bench:
         await consumer.start()
         await watch.done.wait()
         await consumer.stop()
-        return watch.rate
+        return watch.result()
 
-    async def bare(self) -> float:
+    async def bare(self) -> tuple[float, float]:
         """`getmany` and the same insert: no inbox, no spans, no metrics, no errors."""
         watch = Watch(self.messages)
         async with self._client() as client:
@@ -129,9 +132,9 @@ class Bench:
                     async with self.database.unit_of_work() as uow:
                         await insert(uow, messages)
                     await client.commit({at: records[-1].offset + 1})
-        return watch.rate
+        return watch.result()
 
-    async def singly(self) -> float:
+    async def singly(self) -> tuple[float, float]:
         """One transaction a message, inbox in it; acknowledged once a poll."""
         watch = Watch(self.messages // 8)
         async with self._client() as client:
@@ -146,7 +149,7 @@ class Bench:
                             if await inbox.admit(uow, [event]):
                                 await insert(uow, [event.message])
                     await client.commit({at: records[-1].offset + 1})
-        return watch.rate
+        return watch.result()
 
     def _client(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -227,7 +230,7 @@ async def fill(kafka: str, messages: int) -> str:
     return topic
 
 
-async def profile(run: Callable[[], Awaitable[float]]) -> None:
+async def profile(run: Callable[[], Awaitable[object]]) -> None:
     """Where the time goes in one run."""
     profiler = cProfile.Profile()
     profiler.enable()
@@ -250,37 +253,39 @@ async def main(kafka: str, postgres: str, options: argparse.Namespace) -> None:
         await connection.execute(
             text("CREATE TABLE effect (ticket_id uuid, title text, opened_at timestamptz)")
         )
-    telemetry = setup("sla", data_dir=Path(tempfile.mkdtemp()), log_level="error")
+    folder = tempfile.TemporaryDirectory(prefix="waybill-bench-")
+    telemetry = setup("sla", data_dir=Path(folder.name), log_level="error")
     try:
         settle_heap()  # as every process does once it has started
         bench = Bench(database, kafka, await fill(kafka, options.messages), options.messages)
         if options.profile:
             return await profile(bench.batches)
         runs = {"batches": bench.batches, "bare": bench.bare, "singly": bench.singly}
-        rates: dict[str, list[float]] = {name: [] for name in runs}
+        results: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
         names = list(runs)
         for number in range(options.pairs + 1):
             for name in names[number % 3 :] + names[: number % 3]:
                 await bench.clean()
-                rate = await runs[name]()
+                result = await runs[name]()
                 if number:  # the first round warms up
-                    rates[name].append(rate)
+                    results[name].append(result)
             print(f"round {number} of {options.pairs}", file=sys.stderr)
-        table(rates)
+        table(results)
     finally:
         await telemetry.stop()
+        folder.cleanup()
         await database.close()
         await admin.execute(f"DROP DATABASE {database_name} WITH (FORCE)")
         await admin.close()
     return None
 
 
-def table(rates: dict[str, list[float]]) -> None:
+def table(results: dict[str, list[tuple[float, float]]]) -> None:
     """Medians, and medians of the ratios within each round."""
 
     def ratio(one: str, other: str) -> float:
-        pairs = zip(rates[one], rates[other], strict=True)
-        return statistics.median(a / b for a, b in pairs)
+        pairs = zip(results[one], results[other], strict=True)
+        return statistics.median(a / b for (a, _), (b, _) in pairs)
 
     rows = [
         ("batches: inbox, effect, spans, metrics", "batches", ""),
@@ -295,13 +300,16 @@ def table(rates: dict[str, list[float]]) -> None:
             f"batches are {ratio('batches', 'singly'):.1f} times that (target 8)",
         ),
     ]
-    print(f"{'':<40}{'messages/s':>12}{'lowest':>10}{'highest':>10}")
+    print(f"{'':<40}{'messages/s':>11}{'lowest':>9}{'highest':>9}{'CPU us each':>13}")
     for label, name, note in rows:
-        of = rates[name]
-        print(
-            f"{label:<40}{statistics.median(of):>12,.0f}{min(of):>10,.0f}{max(of):>10,.0f}  {note}"
-        )
-    print(f"medians of {len(rates['bare'])} interleaved rounds, {os.cpu_count()} cores")
+        rates, cpu = zip(*results[name], strict=True)
+        middle = f"{statistics.median(rates):>11,.0f}{min(rates):>9,.0f}{max(rates):>9,.0f}"
+        print(f"{label:<40}{middle}{statistics.median(cpu):>13,.0f}  {note}")
+    load = os.getloadavg()[0]
+    print(
+        f"medians of {len(results['bare'])} interleaved rounds, {os.cpu_count()} cores,"
+        f" load {load:.1f}"
+    )
 
 
 if __name__ == "__main__":

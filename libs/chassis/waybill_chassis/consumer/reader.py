@@ -350,7 +350,7 @@ class _Ear:
         self._hear = hear
 
     def log(self, level: int, _msg: Any, /, *, exc_info: Any = None, **_extra: Any) -> None:
-        if level >= logging.ERROR and isinstance(exc_info, BaseException):
+        if level >= logging.ERROR and isinstance(exc_info, Exception):
             self._hear(exc_info)
 
 
