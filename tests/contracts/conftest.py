@@ -243,27 +243,31 @@ async def _act_not(listener: Listener, steps: list[Step]) -> None:
     """What this service does in histories it does by itself."""
 
 
-def _handle(name: str, rt: Any) -> tuple[Handle, tuple[Any, ...]]:
-    """What the service's consumer of events calls, and the types it knows."""
+def _handle(name: str, rt: Any) -> Handle:
+    """What the service's consumer of events calls with a batch."""
     consumers = importlib.import_module(f"waybill_{name}.consumers")
     match name:
         case "intake":
             facts = importlib.import_module("waybill_intake.consumers.facts")
-            return partial(facts.handle, settings=rt.settings), tuple(facts.TYPES)
-        case "routing":
-            events = importlib.import_module("waybill_routing.events")
-            return consumers.handle, tuple(events.HEARD)
+            return partial(facts.handle, settings=rt.settings)
         case "sla":
-            return partial(consumers.handle, rules=rt.settings.rules()), tuple(consumers.HEARD)
+            return partial(consumers.handle, rules=rt.settings.rules())
         case "notify":
             how = {
                 "feed_products": rt.settings.feed_products,
                 "mail_domain": rt.settings.mail_domain,
             }
-            return partial(consumers.handle, **how), tuple(consumers.TYPES)
+            return partial(consumers.handle, **how)
+        case "kb":
+            return partial(consumers.handle, windows=rt.settings.windows())
         case _:
-            windows = consumers.windows(rt.settings)
-            return partial(consumers.handle, windows=windows), tuple(consumers.TYPES)
+            return consumers.handle
+
+
+def _types(service: TestedService[Any]) -> tuple[Any, ...]:
+    """The events that its consumer knows; a consumer with a pattern reads products' requests."""
+    (consumer,) = (consumer for consumer in service.edges.consumers if consumer.topics)
+    return consumer.types
 
 
 STATE = {"intake": _intake, "routing": _routing, "sla": _sla, "notify": _notify, "kb": _kb}
@@ -304,7 +308,8 @@ def ways(
         async with tested_service(
             name, bootstrap.build, settings.Settings, database_url=url, mint=mint, clock=clock
         ) as service:
-            listener = Listener(name, service, *_handle(name, service.rt))
+            handle = _handle(name, service.rt)
+            listener = Listener(name, service, handle, _types(service))
             await SEED.get(name, _seed_nothing)(listener)
             yield listener
 
