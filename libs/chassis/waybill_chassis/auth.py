@@ -53,6 +53,11 @@ class Principal:
         """Whether tickets of this product are theirs to see."""
         return ALL_PRODUCTS in self.products or slug in self.products
 
+    @property
+    def readable_products(self) -> list[str] | None:
+        """The products whose tickets are theirs to see; None for all there are."""
+        return None if ALL_PRODUCTS in self.products else sorted(self.products)
+
     def can_see_ticket(self, product: str, submitter_email: str) -> bool:
         """Whether a ticket is: agents and services see their products', submitters their own."""
         if self.has("agent") or self.has("service"):

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
@@ -31,6 +31,21 @@ _ANSWER_SECONDS = 600.0
 log = structlog.get_logger(__name__)
 
 
+class Asked(Protocol):
+    """The `ReconcileRequest` of any service."""
+
+    repair: bool
+
+    @property
+    def updated_since(self) -> Timestamp:
+        """Only what changed from then on is compared."""
+        ...
+
+    def HasField(self, name: Literal["updated_since"], /) -> bool:  # noqa: N802 - protobuf's
+        """Whether that is given."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A field that is held otherwise than its owner says, both as text."""
@@ -48,7 +63,7 @@ MISSING = [Finding("(missing)")]
 class Owner(Generic[F]):
     """A service that owns facts: how to ask for them, compare them and take them over.
 
-    `compare` leaves out what agrees, and what has been heard later than the owner said.
+    `compare` finds nothing in what agrees, and in what has been heard later than the owner said.
     """
 
     name: str
@@ -85,13 +100,14 @@ def differing(held: Mapping[str, Any], owned: Mapping[str, Any]) -> list[Finding
 
 
 async def reconcile(
-    owners: Iterable[Owner[Any]], *, repair: bool, since: Timestamp | None, pause: float
+    owners: Iterable[Owner[Any]], request: Asked, *, pause: float
 ) -> ReconcileReport:
-    """The report; an owner that is away is named in it. `pause` in seconds."""
+    """What a `Reconcile` answers; an owner that is away is named in it. `pause` in seconds."""
     report = ReconcileReport()
+    since = request.updated_since if request.HasField("updated_since") else None
     for owner in owners:
         try:
-            await _compare_with(owner, report, repair=repair, since=since, pause=pause)
+            await _compare_with(owner, report, repair=request.repair, since=since, pause=pause)
         except Unavailable:
             report.unreachable.append(owner.name)
     return report
@@ -133,20 +149,25 @@ async def _compare_with(
     suspects: list[UUID] = []
     async for batch in _batches(owner.ask(since, ())):
         report.checked += len(batch)
-        suspects += await owner.compare(batch)
+        suspects += await _differing(owner, batch)
     if not suspects:
         return
     await asyncio.sleep(pause)
     for start in range(0, len(suspects), AT_ONCE):
         async for batch in _batches(owner.ask(None, suspects[start : start + AT_ONCE])):
-            found = await owner.compare(batch)
+            found = await _differing(owner, batch)
             wrong = set(found)
             if repair and found:
                 right = [fact for fact in batch if owner.subject(fact) in found]
                 await owner.repair(right)
-                wrong = set(await owner.compare(right))
+                wrong = set(await _differing(owner, right))
             for subject, findings in found.items():
                 tell(report, owner.name, subject, findings, repaired=subject not in wrong)
+
+
+async def _differing(owner: Owner[F], batch: Sequence[F]) -> dict[UUID, Sequence[Finding]]:
+    found = await owner.compare(batch)
+    return {subject: findings for subject, findings in found.items() if findings}
 
 
 async def _batches(facts: AsyncIterator[F]) -> AsyncIterator[list[F]]:

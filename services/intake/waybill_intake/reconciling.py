@@ -38,11 +38,10 @@ def owners(rt: Runtime[Settings], cause: Cause) -> list[Owner[Owned]]:
     async def compare(batch: Sequence[Owned]) -> Mapping[UUID, Sequence[Finding]]:
         async with rt.database.reading() as connection:
             known = await facts.read(connection, [owned.ticket_id for owned in batch])
-        found = {
+        return {
             owned.ticket_id: _findings(known.get(owned.ticket_id, Facts()), owned)
             for owned in batch
         }
-        return {id: findings for id, findings in found.items() if findings}
 
     async def repair(batch: Sequence[Owned]) -> None:
         """Take the owner's word, as its event would have brought it."""

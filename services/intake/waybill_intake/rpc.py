@@ -139,8 +139,7 @@ class Tickets(TicketServiceServicer):
         authorize("admin", "service")
         report = await reconcile(
             owners(self._rt, request_cause(f"{SERVICE}/Reconcile")),
-            repair=request.repair,
-            since=request.updated_since if request.HasField("updated_since") else None,
+            request,
             pause=self._rt.settings.reconcile_pause_seconds,
         )
         return ReconcileResponse(report=report)

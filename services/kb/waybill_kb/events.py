@@ -1,10 +1,9 @@
-"""Protobuf from and to what kb knows."""
+"""Protobuf <-> domain."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from datetime import timedelta
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.message import Message
 from waybill.common.v1.actor_pb2 import Actor, Cause
 from waybill.intake.v1.ticket_pb2 import Ticket
 from waybill.kb.v1 import article_pb2
@@ -16,34 +15,27 @@ from waybill.kb.v1.events_pb2 import (
     IssueRepeated,
 )
 from waybill_chassis.causes import automation
-from waybill_chassis.events import InvalidEvent
-from waybill_chassis.ids import parse_id
+from waybill_chassis.events import InvalidEvent, ticket_id
+from waybill_chassis.times import duration, moment, timestamp
+from waybill_chassis.words import number
 
-from waybill_kb.domain.articles import Article, State, Visibility
+from waybill_kb.domain.articles import Article
 from waybill_kb.domain.texts import text_hash
 from waybill_kb.domain.tickets import Finding, Picture, Sibling
 
-_STATES = {
-    State.DRAFT: article_pb2.ARTICLE_STATE_DRAFT,
-    State.PUBLISHED: article_pb2.ARTICLE_STATE_PUBLISHED,
-    State.ARCHIVED: article_pb2.ARTICLE_STATE_ARCHIVED,
-}
-_VISIBILITIES = {
-    Visibility.PUBLIC: article_pb2.VISIBILITY_PUBLIC,
-    Visibility.INTERNAL: article_pb2.VISIBILITY_INTERNAL,
-}
-
-
-def ticket_id(text: str) -> UUID:
-    """A ticket's id, as every event about one has it."""
-    if (id := parse_id(text)) is None:
-        raise InvalidEvent(f"{text!r} is no ticket id")
-    return id
+TOLD: tuple[type[Message], ...] = (
+    ArticlePublished,
+    ArticleArchived,
+    DuplicateSuspected,
+    IssueRepeated,
+)
+"""What kb tells."""
 
 
 def from_ticket(ticket: Ticket, sequence: int) -> Picture:
     """What kb keeps of a ticket."""
-    if not ticket.HasField("created_at"):
+    created_at = moment(ticket, "created_at")
+    if created_at is None:
         raise InvalidEvent(f"ticket {ticket.id} lacks created_at")
     return Picture(
         id=ticket_id(ticket.id),
@@ -53,19 +45,10 @@ def from_ticket(ticket: Ticket, sequence: int) -> Picture:
         text_hash=text_hash(ticket.title, ticket.description),
         text=f"{ticket.title}\n{ticket.description}",
         language=ticket.language,
-        created_at=ticket.created_at.ToDatetime(tzinfo=UTC),
+        created_at=created_at,
         external_ref=bool(ticket.external_ref),
         sequence=sequence,
     )
-
-
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    """A moment as protobuf has it; None stays None."""
-    if moment is None:
-        return None
-    found = Timestamp()
-    found.FromDatetime(moment)
-    return found
 
 
 def to_article(article: Article, *, body: bool) -> article_pb2.Article:
@@ -74,14 +57,14 @@ def to_article(article: Article, *, body: bool) -> article_pb2.Article:
     return article_pb2.Article(
         id=str(article.id),
         version=article.version,
-        state=_STATES[article.state],
+        state=number(article_pb2.ArticleState, article.state),
         title=content.title,
         summary=content.summary,
         body=content.body if body else "",
         language=content.language,
         products=content.products,
         tags=content.tags,
-        visibility=_VISIBILITIES[content.visibility],
+        visibility=number(article_pb2.Visibility, content.visibility),
         published_at=timestamp(article.published_at),
         updated_at=timestamp(article.updated_at),
     )
@@ -122,16 +105,15 @@ def issue_repeated(
     finding: Finding, submitter_id: str, window: timedelta, cause: Cause
 ) -> IssueRepeated:
     """The same issue again; the count includes the ticket itself."""
-    told = IssueRepeated(
+    return IssueRepeated(
         actor=automation("kb"),
         cause=cause,
         ticket_id=str(finding.ticket.id),
         submitter_id=submitter_id,
         count=len(finding.earlier) + 1,
         earlier=[_same(ticket) for ticket in finding.earlier],
+        window=duration(window),
     )
-    told.window.FromTimedelta(window)
-    return told
 
 
 def similar(tickets: Sequence[tuple[Sibling, float, bool, bool]]) -> list[SimilarTicket]:

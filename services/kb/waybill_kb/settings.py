@@ -1,4 +1,4 @@
-"""What kb can be told."""
+"""What kb can be told by its environment."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -6,9 +6,11 @@ from typing import ClassVar
 from pydantic import Field
 from waybill_chassis.settings import ServiceSettings
 
+from waybill_kb.domain.tickets import Windows
+
 
 class Settings(ServiceSettings):
-    """`WAYBILL_KB_X` sets the field `x`; durations are ISO 8601 (`P7D`) or seconds."""
+    """`WAYBILL_KB_X` sets the field `x`; durations in ISO 8601, such as `P7D`."""
 
     service: ClassVar[str] = "kb"
 
@@ -21,7 +23,9 @@ class Settings(ServiceSettings):
     """How old a ticket may be to be found as similar."""
     minimum_confidence: float = Field(default=0.2, ge=0.0, le=1.0)
     """An article below this is not suggested at all; a receipt has a threshold of its own."""
-    intake_timeout_seconds: float = Field(default=0.8, gt=0.0, le=10.0)
+    intake_timeout_seconds: float = Field(default=1.0, gt=0, le=10)
     """How long intake may take to tell of a ticket that kb has not heard of."""
-    reconcile_pause_seconds: float = Field(default=2.0, ge=0.0, le=60.0)
-    """How long what differs is left alone before it is compared again and counts."""
+
+    def windows(self) -> Windows:
+        """The times as the domain takes them."""
+        return Windows(self.duplicate_window, self.repeat_window, self.repeat_count)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from waybill.routing.v1.assignment_pb2 import ASSIGNMENT_STATE_ASSIGNED, Assignm
 from waybill.routing.v1.events_pb2 import TicketAssigned, TicketQueued, TicketReleased
 from waybill_chassis.consumer import Consumer
 from waybill_chassis.database import UnitOfWork
-from waybill_chassis.events import Event, events_topic
+from waybill_chassis.events import Event, events_topic, ticket_id
 from waybill_chassis.ids import new_id, parse_id
 from waybill_chassis.service import Runtime
 
@@ -24,7 +25,6 @@ from waybill_notify.events import (
     happening,
     is_internal,
     parse_ticket,
-    ticket_id,
     without_person,
 )
 from waybill_notify.settings import Settings
@@ -32,24 +32,21 @@ from waybill_notify.store import NewDelivery, Picture
 
 GROUP = "waybill-notify"
 ASSIGNMENT_EVENTS = (TicketAssigned, TicketQueued, TicketReleased)
-TYPES = (*TICKET_EVENTS, *ASSIGNMENT_EVENTS, PersonErased, RequestRejected)
+HEARD = (*TICKET_EVENTS, *ASSIGNMENT_EVENTS, PersonErased, RequestRejected)
+"""What notify listens to."""
 
 
 def consumer(rt: Runtime[Settings]) -> Consumer:
     """The reader of everybody's events."""
     settings = rt.settings
-
-    async def handling(uow: UnitOfWork, events: Sequence[Event[Any]]) -> None:
-        await handle(
-            uow, events, feed_products=settings.feed_products, mail_domain=settings.mail_domain
-        )
-
     return Consumer(
         rt.database,
         bootstrap_servers=settings.kafka_bootstrap_servers,
         group=GROUP,
-        handle=handling,
-        types=TYPES,
+        handle=partial(
+            handle, feed_products=settings.feed_products, mail_domain=settings.mail_domain
+        ),
+        types=HEARD,
         topics=[events_topic(owner) for owner in ("intake", "routing", "sla", "kb")],
     )
 
@@ -83,9 +80,9 @@ def _tickets_of(event: Event[Any]) -> list[UUID]:
     if isinstance(message, PersonErased):
         return [id for text in message.ticket_ids if (id := parse_id(text)) is not None]
     if isinstance(message, ASSIGNMENT_EVENTS):
-        return [ticket_id(event, message.assignment.ticket_id)]
+        return [ticket_id(message.assignment.ticket_id)]
     if type(message) in TICKET_EVENTS:
-        return [ticket_id(event, message.ticket.id)]
+        return [ticket_id(message.ticket.id)]
     return []
 
 

@@ -1,13 +1,10 @@
-"""Protobuf <-> domain: what others tell, and what notify tells of its deliveries."""
+"""Protobuf <-> domain."""
 
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
-from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
-from waybill.common.v1.actor_pb2 import CAUSE_KIND_EVENT, Actor, Cause
-from waybill.common.v1.ticket_enums_pb2 import FOLLOW_UP_KIND_REMINDER_2
+from google.protobuf.message import DecodeError, Message
+from waybill.common.v1.actor_pb2 import CAUSE_KIND_EVENT, Actor, ActorKind, Cause
+from waybill.common.v1.ticket_enums_pb2 import FOLLOW_UP_KIND_REMINDER_2, CloseReason, Status
 from waybill.intake.v1.events_pb2 import (
     AttachmentAdded,
     MessagePosted,
@@ -23,10 +20,9 @@ from waybill.intake.v1.ticket_pb2 import MESSAGE_KIND_REPLY, Ticket
 from waybill.notify.v1 import delivery_pb2
 from waybill.notify.v1.events_pb2 import NotificationDelivered, NotificationFailed
 from waybill_chassis.causes import automation
-from waybill_chassis.events import Event, InvalidEvent
-from waybill_chassis.ids import parse_id
+from waybill_chassis.times import timestamp
+from waybill_chassis.words import number, word
 
-from waybill_notify import words
 from waybill_notify.domain import Delivery, Happening, Person, State, What
 
 TICKET_EVENTS = {
@@ -42,13 +38,8 @@ TICKET_EVENTS = {
 }
 """Intake's events that carry a ticket, and what they mean in the feed."""
 
-
-def ticket_id(event: Event[Any], text: str) -> UUID:
-    """The id of the ticket that an event is about; `InvalidEvent` if it names none."""
-    found = parse_id(text)
-    if found is None:
-        raise InvalidEvent(f"{event.type} {event.id} names no ticket: {text!r} is no UUID")
-    return found
+TOLD: tuple[type[Message], ...] = (NotificationDelivered, NotificationFailed)
+"""What notify tells the other services."""
 
 
 def is_internal(message: Any) -> bool:
@@ -61,7 +52,7 @@ def is_internal(message: Any) -> bool:
 
 def person(actor: Actor) -> Person:
     """Who did something."""
-    return Person(words.ACTOR.get(actor.kind, ""), actor.id, actor.name, actor.email)
+    return Person(word(ActorKind, actor.kind), actor.id, actor.name, actor.email)
 
 
 def happening(message: Any) -> Happening:
@@ -78,8 +69,8 @@ def happening(message: Any) -> Happening:
     elif isinstance(message, TicketStatusChanged):
         extra = {
             "comment": message.comment,
-            "status": words.STATUS.get(message.to, ""),
-            "close_reason": words.CLOSE_REASON.get(message.reason, ""),
+            "status": word(Status, message.to),
+            "close_reason": word(CloseReason, message.reason),
         }
     elif isinstance(message, ReminderPosted):
         extra["reminder"] = 2 if message.kind == FOLLOW_UP_KIND_REMINDER_2 else 1
@@ -119,15 +110,6 @@ def without_person(data: bytes) -> bytes:
     return ticket.SerializeToString()
 
 
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    """A moment as the contracts have it."""
-    if moment is None:
-        return None
-    found = Timestamp()
-    found.FromDatetime(moment.astimezone(UTC))
-    return found
-
-
 def to_delivery(delivery: Delivery) -> delivery_pb2.Delivery:
     """A delivery as other services see it."""
     return delivery_pb2.Delivery(
@@ -135,9 +117,9 @@ def to_delivery(delivery: Delivery) -> delivery_pb2.Delivery:
         ticket_id=str(delivery.ticket_id),
         event_id=delivery.event_id,
         template=delivery.template,
-        channel=delivery_pb2.DELIVERY_CHANNEL_EMAIL,
+        channel=number(delivery_pb2.DeliveryChannel, delivery.channel),
         recipient=delivery.recipient,
-        state=words.STATE_NUMBERS[delivery.state],  # type: ignore[arg-type] # its numbers are the enum's
+        state=number(delivery_pb2.DeliveryState, delivery.state),
         attempts=delivery.attempts,
         message_id=delivery.message_id,
         created_at=timestamp(delivery.created_at),

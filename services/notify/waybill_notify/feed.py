@@ -1,11 +1,17 @@
 """What a product reads about its tickets: `TicketUpdate` as JSON on its own topic."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
-from waybill.common.v1.actor_pb2 import Actor, Cause
+from waybill.common.v1.actor_pb2 import Actor, ActorKind, Cause
+from waybill.common.v1.ticket_enums_pb2 import (
+    Channel,
+    CloseReason,
+    Priority,
+    Status,
+    TicketType,
+)
 from waybill.intake.v1.events_pb2 import MessagePosted, RequestRejected, TicketStatusChanged
 from waybill.intake.v1.ticket_pb2 import Message, Ticket
 from waybill.notify.v1.feed_pb2 import (
@@ -21,10 +27,11 @@ from waybill.notify.v1.feed_pb2 import (
 from waybill.routing.v1.events_pb2 import TicketAssigned
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import JSON, Event, TraceContext, feed_topic
+from waybill_chassis.times import moment, timestamp
+from waybill_chassis.words import word
 
-from waybill_notify import words
 from waybill_notify.domain import What
-from waybill_notify.events import TICKET_EVENTS, timestamp
+from waybill_notify.events import TICKET_EVENTS
 
 SOURCE = "/waybill/notify/feed"
 """Of its own, so that a ticket's updates are numbered without gaps."""
@@ -42,13 +49,9 @@ def tell(
         source=SOURCE,
         content_type=JSON,
         payload=json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(),
-        occurred_at=_moment(update),
+        occurred_at=moment(update, "occurred_at"),
         trace=trace,
     )
-
-
-def _moment(update: TicketUpdate) -> datetime:
-    return update.occurred_at.ToDatetime(tzinfo=UTC)
 
 
 def ticket_update(event: Event[Any], ticket: Ticket, assignee: str) -> TicketUpdate:
@@ -57,7 +60,7 @@ def ticket_update(event: Event[Any], ticket: Ticket, assignee: str) -> TicketUpd
     update = _update(TICKET_EVENTS[type(message)], event)
     update.ticket.CopyFrom(feed_ticket(ticket, assignee))
     if isinstance(message, TicketStatusChanged):
-        update.previous_status = words.STATUS.get(getattr(message, "from"), "")
+        update.previous_status = word(Status, getattr(message, "from"))
         update.comment = message.comment
     elif isinstance(message, MessagePosted):
         update.message.CopyFrom(_message(message.message))
@@ -94,17 +97,17 @@ def feed_ticket(ticket: Ticket, assignee: str) -> FeedTicket:
         number=ticket.number,
         external_ref=ticket.external_ref,
         product=ticket.product,
-        type=words.TYPE.get(ticket.type, ""),
-        priority=words.PRIORITY.get(ticket.priority, ""),
-        status=words.STATUS.get(ticket.status, ""),
+        type=word(TicketType, ticket.type),
+        priority=word(Priority, ticket.priority),
+        status=word(Status, ticket.status),
         title=ticket.title,
         description=ticket.description,
         language=ticket.language,
         tags=ticket.tags,
-        channel=words.CHANNEL.get(ticket.channel, ""),
+        channel=word(Channel, ticket.channel),
         order_refs=ticket.order_refs,
         assignee=assignee,
-        close_reason=words.CLOSE_REASON.get(ticket.close_reason, ""),
+        close_reason=word(CloseReason, ticket.close_reason),
         rating=ticket.rating.score,
         merged_into=ticket.merged_into,
         occurrences=ticket.occurrences,
@@ -132,7 +135,7 @@ def _update(what: str, event: Event[Any]) -> TicketUpdate:
 
 
 def _actor(actor: Actor) -> FeedActor:
-    return FeedActor(kind=words.ACTOR.get(actor.kind, ""), name=actor.name)
+    return FeedActor(kind=word(ActorKind, actor.kind), name=actor.name)
 
 
 def _message(message: Message) -> FeedMessage:

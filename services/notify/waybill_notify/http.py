@@ -5,8 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from starlette.responses import Response
-from waybill_chassis.auth import ALL_PRODUCTS, Principal
+from waybill_chassis.auth import Principal
 from waybill_chassis.database import UnitOfWork
+from waybill_chassis.events import TraceContext
 from waybill_chassis.http import (
     Cursor,
     CursorParam,
@@ -77,8 +78,8 @@ class TemplateOut(ResponseModel):
 
 
 def router(rt: Runtime[Settings]) -> APIRouter:
-    """The routes of notify."""
-    routes = APIRouter(prefix="/v1")
+    """All routes of notify."""
+    routes = APIRouter(prefix="/v1", tags=["deliveries"])
 
     @routes.get("/deliveries")
     async def list_deliveries(
@@ -95,7 +96,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 connection,
                 ticket_id=ticket_id,
                 state=state,
-                products=None if ALL_PRODUCTS in caller.products else sorted(caller.products),
+                products=caller.readable_products,
                 before=after[0] if after else None,
                 most=limit + 1,
             )
@@ -146,13 +147,11 @@ def _out(delivery: Delivery) -> DeliveryOut:
 
 
 def _attempt(attempt: Attempt) -> AttemptOut:
-    # 00-<trace id>-<span id>-<flags>
-    parts = (attempt.traceparent or "").split("-")
     return AttemptOut(
         number=attempt.number,
         started_at=attempt.started_at,
         ended_at=attempt.ended_at,
         outcome=attempt.outcome,
         detail=attempt.detail,
-        trace_id=parts[1] if len(parts) == 4 else None,
+        trace_id=TraceContext(attempt.traceparent).trace_id,
     )

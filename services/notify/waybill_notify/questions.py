@@ -1,19 +1,15 @@
 """What a mail needs of others: links from intake, an answer from kb. Both may be away."""
 
 import asyncio
+from dataclasses import fields
 
 import structlog
-from waybill.intake.v1.service_pb2 import (
-    ACTION_KIND_CONFIRM,
-    ACTION_KIND_RATE,
-    ACTION_KIND_REOPEN,
-    ACTION_KIND_UNSUBSCRIBE,
-    GetTicketRequest,
-)
+from waybill.intake.v1.service_pb2 import ActionKind, GetTicketRequest
 from waybill.kb.v1.article_pb2 import VISIBILITY_PUBLIC
 from waybill.kb.v1.service_pb2 import SuggestRequest
 from waybill_chassis.problems import Problem
 from waybill_chassis.rpc import Peers
+from waybill_chassis.words import word
 
 from waybill_notify.domain import WITH_LINKS, Delivery, Template
 from waybill_notify.letters import NO_LINKS, Answer, Links
@@ -21,12 +17,7 @@ from waybill_notify.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_NAMES = {
-    ACTION_KIND_CONFIRM: "confirm",
-    ACTION_KIND_REOPEN: "reopen",
-    ACTION_KIND_RATE: "rate",
-    ACTION_KIND_UNSUBSCRIBE: "unsubscribe",
-}
+_NAMES = frozenset(field.name for field in fields(Links))
 _MOST_TEXT = 4000
 
 
@@ -57,9 +48,11 @@ class Questions:
             return NO_LINKS
         base = self._settings.public_url.rstrip("/")
         paths = {
-            _NAMES[link.kind]: base + link.path
+            name: base + link.path
             for link in found.action_links
-            if link.kind in _NAMES and link.path.startswith("/") and link.path.isprintable()
+            if (name := word(ActionKind, link.kind)) in _NAMES
+            and link.path.startswith("/")
+            and link.path.isprintable()
         }
         return Links(**paths)
 

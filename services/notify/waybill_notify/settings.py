@@ -1,4 +1,4 @@
-"""What notify can be told: `WAYBILL_NOTIFY_X`, else `WAYBILL_X`."""
+"""What notify can be told by its environment."""
 
 from datetime import timedelta
 from email.utils import parseaddr
@@ -12,7 +12,7 @@ from waybill_notify.domain import SLUG, RetryPolicy
 
 
 class Settings(ServiceSettings):
-    """Notify's own settings beside those of every service."""
+    """`WAYBILL_NOTIFY_X` sets the field `x`; durations in ISO 8601, such as `PT72H`."""
 
     service: ClassVar[str] = "notify"
 
@@ -37,14 +37,12 @@ class Settings(ServiceSettings):
     retry_factor: float = Field(default=3.0, ge=1, le=10)
     retry_most_seconds: float = Field(default=7200.0, gt=0)
     retry_jitter: float = Field(default=0.2, ge=0, lt=1)
-    patience_hours: float = Field(default=72.0, gt=0)
+    patience: timedelta = Field(default=timedelta(hours=72), gt=timedelta(0))
     """How long a delivery waits for a mail server that is away before it is given up."""
 
     links_timeout_seconds: float = Field(default=1.0, gt=0, le=10)
     suggest_timeout_seconds: float = Field(default=0.8, gt=0, le=10)
     answer_confidence: float = Field(default=0.5, ge=0, le=1)
-    reconcile_pause_seconds: float = Field(default=2.0, ge=0, le=60)
-    """How long what differs may still have been on its way."""
     feed_products: Annotated[frozenset[str], NoDecode] = frozenset({"demo"})
 
     @field_validator("feed_products", mode="before")
@@ -93,5 +91,5 @@ class Settings(ServiceSettings):
             factor=self.retry_factor,
             most=timedelta(seconds=self.retry_most_seconds),
             jitter=self.retry_jitter,
-            patience=timedelta(hours=self.patience_hours),
+            patience=self.patience,
         )

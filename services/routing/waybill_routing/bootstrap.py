@@ -6,14 +6,16 @@ from waybill_chassis.process import Periodic
 from waybill_chassis.rpc import Servicer
 from waybill_chassis.service import Edges, Runtime
 
-from waybill_routing import consumers, events, usecases
+from waybill_routing import usecases
+from waybill_routing.consumers import consumer
+from waybill_routing.events import TOLD
 from waybill_routing.http import router
-from waybill_routing.rpc import Assignments
+from waybill_routing.rpc import SERVICE, Assignments
 from waybill_routing.settings import Settings
 
 
 def build(rt: Runtime[Settings]) -> Edges:
-    """Routing's edges over its adapters."""
+    """What routing shows to the outside."""
 
     async def sweep() -> None:
         async with rt.database.unit_of_work() as uow:
@@ -23,15 +25,9 @@ def build(rt: Runtime[Settings]) -> Edges:
         title="Waybill routing",
         routers=[router(rt)],
         servicers=[
-            Servicer(
-                add_AssignmentServiceServicer_to_server,
-                Assignments(rt),
-                "waybill.routing.v1.AssignmentService",
-            )
+            Servicer(add_AssignmentServiceServicer_to_server, Assignments(rt), SERVICE),
         ],
-        consumers=[
-            consumers.consumer(rt.database, bootstrap_servers=rt.settings.kafka_bootstrap_servers)
-        ],
+        consumers=[consumer(rt)],
         timers=[Periodic("sweep", rt.settings.sweep_seconds, sweep)],
-        emits={events_topic("routing"): events.TOLD},
+        emits={events_topic("routing"): TOLD},
     )

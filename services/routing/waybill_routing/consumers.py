@@ -3,21 +3,43 @@
 from collections.abc import Sequence
 from typing import Any
 
+from google.protobuf.message import Message
+from waybill.intake.v1.events_pb2 import (
+    TicketEdited,
+    TicketMerged,
+    TicketOpened,
+    TicketStatusChanged,
+)
+from waybill.sla.v1.events_pb2 import TargetAtRisk, TicketEscalated
 from waybill_chassis.consumer import Consumer
-from waybill_chassis.database import Database, UnitOfWork
+from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import Event, events_topic
+from waybill_chassis.service import Runtime
 
 from waybill_routing import events, usecases
+from waybill_routing.settings import Settings
+
+GROUP = "waybill-routing"
+
+HEARD: tuple[type[Message], ...] = (
+    TicketOpened,
+    TicketEdited,
+    TicketStatusChanged,
+    TicketMerged,
+    TargetAtRisk,
+    TicketEscalated,
+)
+"""What routing listens to."""
 
 
-def consumer(database: Database, *, bootstrap_servers: str) -> Consumer:
-    """The one consumer of the service."""
+def consumer(rt: Runtime[Settings]) -> Consumer:
+    """The reader of intake's and sla's events."""
     return Consumer(
-        database,
-        bootstrap_servers=bootstrap_servers,
-        group="waybill-routing",
+        rt.database,
+        bootstrap_servers=rt.settings.kafka_bootstrap_servers,
+        group=GROUP,
         handle=handle,
-        types=events.HEARD,
+        types=HEARD,
         topics=(events_topic("intake"), events_topic("sla")),
     )
 

@@ -2,12 +2,11 @@
 
 from uuid import NAMESPACE_URL, uuid5
 
-from waybill_chassis.causes import automation, request_cause
+from waybill_chassis.causes import Origin, automation, request_cause
 from waybill_chassis.database import UnitOfWork
 
 from waybill_routing import usecases
 from waybill_routing.domain import Agent, Presence
-from waybill_routing.events import Origin
 from waybill_routing.store import people
 
 _AGENTS = (

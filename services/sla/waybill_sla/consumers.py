@@ -1,19 +1,22 @@
 """What sla hears: intake's tickets, who has them by routing, and what comes again by kb."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from waybill.intake.v1 import events_pb2 as intake
 from waybill.kb.v1 import events_pb2 as kb
 from waybill.routing.v1 import events_pb2 as routing
-from waybill_chassis.causes import event_cause
+from waybill_chassis.causes import Origin, event_cause
 from waybill_chassis.consumer import Consumer
-from waybill_chassis.database import Database, UnitOfWork
-from waybill_chassis.events import Event, InvalidEvent, events_topic
+from waybill_chassis.database import UnitOfWork
+from waybill_chassis.events import Event, InvalidEvent, events_topic, ticket_id
+from waybill_chassis.service import Runtime
 
 from waybill_sla import events, usecases
 from waybill_sla.domain.policy import Rules
 from waybill_sla.domain.ticket import Repetition, SourceEvent
+from waybill_sla.settings import Settings
 from waybill_sla.usecases import Erasure, News
 
 GROUP = "waybill-sla"
@@ -27,19 +30,16 @@ _TICKETS = (
 )
 _ASSIGNMENTS = (routing.TicketQueued, routing.TicketAssigned, routing.TicketReleased)
 HEARD = (*_TICKETS, *_ASSIGNMENTS, intake.PersonErased, kb.IssueRepeated)
+"""What sla listens to."""
 
 
-def consumer(database: Database, *, bootstrap_servers: str, rules: Rules) -> Consumer:
-    """The one consumer of the service."""
-
-    async def handle_with_rules(uow: UnitOfWork, batch: Sequence[Event[Any]]) -> None:
-        await handle(uow, batch, rules)
-
+def consumer(rt: Runtime[Settings]) -> Consumer:
+    """The reader of intake's, routing's and kb's events."""
     return Consumer(
-        database,
-        bootstrap_servers=bootstrap_servers,
+        rt.database,
+        bootstrap_servers=rt.settings.kafka_bootstrap_servers,
         group=GROUP,
-        handle=handle_with_rules,
+        handle=partial(handle, rules=rt.settings.rules()),
         types=HEARD,
         topics=(events_topic("intake"), events_topic("routing"), events_topic("kb")),
     )
@@ -69,11 +69,6 @@ def news_of(event: Event[Any]) -> list[News]:
     return [_news(event, message.ticket.id, ticket)]
 
 
-def _news(
-    event: Event[Any],
-    id: str,
-    fact: usecases.Fact,
-) -> News:
-    return News(
-        events.ticket_id(id), fact, event.time, event.message.actor, event_cause(event), event.trace
-    )
+def _news(event: Event[Any], id: str, fact: usecases.Fact) -> News:
+    origin = Origin(event.message.actor, event_cause(event), event.trace)
+    return News(ticket_id(id), fact, event.time, origin)

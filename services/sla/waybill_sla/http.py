@@ -1,6 +1,5 @@
 """The REST edge: a ticket's deadlines and ledger, escalations, policies, what is at risk."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -9,10 +8,9 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
-from waybill_chassis.auth import ALL_PRODUCTS, Principal, authorize
-from waybill_chassis.causes import person, request_cause
-from waybill_chassis.clock import Clock as Now
-from waybill_chassis.database import Database, UnitOfWork
+from waybill_chassis.auth import Principal, authorize
+from waybill_chassis.causes import Origin, person, request_cause
+from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
     Caller,
     Cursor,
@@ -25,12 +23,12 @@ from waybill_chassis.http import (
     require,
     respond,
 )
-from waybill_chassis.rpc import Peers
+from waybill_chassis.service import Runtime
 
-from waybill_sla import store, tickets, usecases
+from waybill_sla import store, usecases
 from waybill_sla.domain import ledger
 from waybill_sla.domain.clock import Clock, Target
-from waybill_sla.domain.policy import Policy, Rules
+from waybill_sla.domain.policy import Policy
 from waybill_sla.domain.words import (
     ClockState,
     Level,
@@ -40,6 +38,8 @@ from waybill_sla.domain.words import (
     TargetKind,
     TargetState,
 )
+from waybill_sla.lookup import find
+from waybill_sla.settings import Settings
 
 _LIST = Cursor[tuple[datetime, UUID, str]]("sla at risk", tuple[datetime, UUID, str])
 
@@ -132,26 +132,15 @@ class AtRiskView(ResponseModel):
     escalation_level: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Deps:
-    """What the routes need."""
-
-    database: Database
-    peers: Peers
-    rules: Rules
-    clock: Now
-
-
-def router(deps: Deps) -> APIRouter:
-    """The routes."""
+def router(rt: Runtime[Settings]) -> APIRouter:
+    """All routes of sla."""
     routes = APIRouter(tags=["sla"])
 
     @routes.get("/v1/tickets/{id}/sla", response_model=ClockView)
     async def read_clock(id: str, caller: Caller) -> Response:
         """A ticket's due times, what is left, and every stretch of its clock's life."""
-        clock = await tickets.find(deps.database, deps.peers, deps.rules, id)
-        _must_see(caller, clock)
-        return respond(view_of(clock, deps.clock.now()), version=clock.version)
+        clock = await find(rt, id, caller)
+        return respond(view_of(clock, rt.clock.now()), version=clock.version)
 
     @routes.post("/v1/tickets/{id}/escalations", response_model=ClockView, status_code=201)
     async def escalate(
@@ -161,8 +150,7 @@ def router(deps: Deps) -> APIRouter:
         once: RunOnce,
     ) -> Response:
         """Escalate a ticket by hand; its level only rises until it is reopened."""
-        clock = await tickets.find(deps.database, deps.peers, deps.rules, id)
-        _must_see(caller, clock)
+        clock = await find(rt, id, caller)
 
         async def effect(uow: UnitOfWork) -> Response:
             after = await usecases.escalate(
@@ -171,9 +159,8 @@ def router(deps: Deps) -> APIRouter:
                 level=Level[body.level.name],
                 teams=body.teams,
                 comment=body.comment,
-                actor=person(caller),
-                cause=request_cause("POST /v1/tickets/{id}/escalations"),
-                rules=deps.rules,
+                origin=Origin(person(caller), request_cause("POST /v1/tickets/{id}/escalations")),
+                rules=rt.settings.rules(),
             )
             return respond(view_of(after, uow.now), status=201, version=after.version)
 
@@ -184,7 +171,7 @@ def router(deps: Deps) -> APIRouter:
         caller: Annotated[Principal, require("agent", "service")],
     ) -> Response:
         """The policies in force."""
-        async with deps.database.reading() as connection:
+        async with rt.database.reading() as connection:
             found = await store.policies(connection)
         return respond(
             Page(items=[_policy(one) for one in found if one.current and _covers(caller, one)])
@@ -200,15 +187,14 @@ def router(deps: Deps) -> APIRouter:
         """Targets at risk, the one with the least time left first."""
         if product is not None:
             authorize(caller, product=product)
-        mine = None if ALL_PRODUCTS in caller.products else caller.products
-        async with deps.database.reading() as connection:
+        async with rt.database.reading() as connection:
             rows = await store.at_risk(
                 connection,
-                products=mine if product is None else frozenset({product}),
+                products=caller.readable_products if product is None else [product],
                 after=_LIST.decode(cursor),
                 most=limit + 1,
             )
-        now = deps.clock.now()
+        now = rt.clock.now()
         page = _LIST.page(
             rows,
             limit,
@@ -218,21 +204,6 @@ def router(deps: Deps) -> APIRouter:
         return respond(page)
 
     return routes
-
-
-def _must_see(caller: Principal, clock: Clock) -> None:
-    """Agents and services see their products' tickets, submitters their own; 404 for the rest."""
-    ticket = clock.ticket
-    assert ticket is not None
-    works = caller.has("agent") or caller.has("service")
-    if works and caller.can_see_product(ticket.product):
-        return
-    email = (caller.email or "").casefold()
-    is_theirs = caller.subject == ticket.submitter_id or (
-        email != "" and email == ticket.submitter_email.casefold()
-    )
-    if not (caller.has("submitter") and ticket.submitter_id and is_theirs):
-        raise tickets.no_such_ticket()
 
 
 def _covers(caller: Principal, policy: Policy) -> bool:

@@ -8,41 +8,34 @@ from uuid import UUID
 import grpc.aio
 from waybill.sla.v1 import service_pb2
 from waybill.sla.v1.service_pb2_grpc import ClockServiceServicer
-from waybill_chassis.clock import Clock as Now
-from waybill_chassis.database import Database
+from waybill_chassis.causes import request_cause
 from waybill_chassis.http import Cursor
 from waybill_chassis.ids import parse_id
-from waybill_chassis.problems import NotFound, invalid_field
-from waybill_chassis.rpc import Peers, authorize
+from waybill_chassis.lookup import unknown_ticket
+from waybill_chassis.reconciling import reconcile
+from waybill_chassis.rpc import authorize
+from waybill_chassis.rpc.streaming import AT_ONCE, asked_ids, pages
+from waybill_chassis.service import Runtime
+from waybill_chassis.times import moment, timestamp
 
-from waybill_sla import events, reconcile, store
+from waybill_sla import events, store
 from waybill_sla.domain.clock import Clock
-from waybill_sla.domain.policy import Rules
+from waybill_sla.reconciling import owners
+from waybill_sla.settings import Settings
 
-MOST_IDS = 1000
-_PAGE = 500
+SERVICE = service_pb2.DESCRIPTOR.services_by_name["ClockService"].full_name
+
 _Context = grpc.aio.ServicerContext[Any, Any]
-_STREAM = Cursor[tuple[datetime, UUID]]("sla clocks", tuple[datetime, UUID])
+_Place = tuple[datetime, UUID]
+_STREAM = Cursor[_Place]("sla clocks", _Place)
 
 
 class Clocks(ClockServiceServicer):
-    """Answers what others ask about clocks."""
+    """`waybill.sla.v1.ClockService`."""
 
-    def __init__(
-        self,
-        database: Database,
-        peers: Peers,
-        rules: Rules,
-        clock: Now,
-        *,
-        moment_seconds: float = 2.0,
-    ) -> None:
-        """Connects to nothing yet. A comparison looks again after `moment_seconds`."""
-        self._database = database
-        self._peers = peers
-        self._rules = rules
-        self._clock = clock
-        self._moment_seconds = moment_seconds
+    def __init__(self, rt: Runtime[Settings]) -> None:
+        """Connects when it is asked."""
+        self._rt = rt
 
     async def GetClock(  # noqa: N802 - the contract names it
         self,
@@ -55,10 +48,10 @@ class Clocks(ClockServiceServicer):
         found = {} if id is None else await self._told([id])
         clock, sequence = found.get(id, (None, 0)) if id is not None else (None, 0)
         if clock is None or clock.ticket is None:
-            raise NotFound("No clock is known for this ticket.")
+            raise unknown_ticket(request.ticket_id)
         if not caller.can_see_product(clock.ticket.product):
-            raise NotFound("No clock is known for this ticket.")
-        now = self._clock.now()
+            raise unknown_ticket(request.ticket_id)
+        now = self._rt.clock.now()
         return service_pb2.GetClockResponse(
             clock=events.to_clock(clock),
             sequence=sequence,
@@ -73,10 +66,10 @@ class Clocks(ClockServiceServicer):
     ) -> service_pb2.GetRemainingResponse:
         """How much time many tickets have left."""
         caller = authorize("service", "agent")
-        ids = _ids(request.ticket_ids)
+        ids = asked_ids(request.ticket_ids) or []
         found = await self._told(ids)
-        now = self._clock.now()
-        answer = service_pb2.GetRemainingResponse(as_of=events.stamp(now))
+        now = self._rt.clock.now()
+        answer = service_pb2.GetRemainingResponse(as_of=timestamp(now))
         for id in ids:
             clock, _ = found.get(id, (None, 0))
             if clock is None or clock.ticket is None:
@@ -100,25 +93,23 @@ class Clocks(ClockServiceServicer):
     ) -> AsyncIterator[service_pb2.StreamClocksResponse]:
         """All clocks as they stand now, oldest change first."""
         caller = authorize("service", "agent")
-        ids = _ids(request.ticket_ids) if request.ticket_ids else None
-        since = events.moment(request.updated_since) if request.HasField("updated_since") else None
-        after = _STREAM.decode(request.after_cursor or None)
-        while True:
-            async with self._database.reading() as connection:
+        ids, since = asked_ids(request.ticket_ids), moment(request, "updated_since")
+
+        async def read(after: _Place | None) -> list[tuple[_Place, Clock, int]]:
+            async with self._rt.database.reading() as connection:
                 places = await store.changed_after(
-                    connection, since=since, after=after, ids=ids, most=_PAGE
+                    connection, since=since, after=after, ids=ids, most=AT_ONCE
                 )
             found = await self._told([id for _, id in places])
-            for place in places:
-                clock, sequence = found[place[1]]
-                if clock.ticket is None or not caller.can_see_product(clock.ticket.product):
-                    continue
+            return [(place, *found[place[1]]) for place in places]
+
+        async for (_, clock, sequence), cursor in pages(
+            _STREAM, request.after_cursor, read, lambda row: row[0]
+        ):
+            if clock.ticket is not None and caller.can_see_product(clock.ticket.product):
                 yield service_pb2.StreamClocksResponse(
-                    clock=events.to_clock(clock), sequence=sequence, cursor=_STREAM.encode(place)
+                    clock=events.to_clock(clock), sequence=sequence, cursor=cursor
                 )
-            if len(places) < _PAGE:
-                return
-            after = places[-1]
 
     async def Reconcile(  # noqa: N802 - the contract names it
         self,
@@ -127,27 +118,17 @@ class Clocks(ClockServiceServicer):
     ) -> service_pb2.ReconcileResponse:
         """Compare sla's picture of the tickets with intake and routing."""
         authorize("admin", "service")
-        since = events.moment(request.updated_since) if request.HasField("updated_since") else None
-        report = await reconcile.compare(
-            self._database,
-            self._peers,
-            self._rules,
-            repair=request.repair,
-            since=since,
-            moment_seconds=self._moment_seconds,
+        report = await reconcile(
+            owners(self._rt, request_cause(f"{SERVICE}/Reconcile")),
+            request,
+            pause=self._rt.settings.reconcile_pause_seconds,
         )
         return service_pb2.ReconcileResponse(report=report)
 
     async def _told(self, ids: Sequence[UUID]) -> dict[UUID, tuple[Clock, int]]:
         """Clocks with the number of the last event that was told of each, both of one moment."""
-        async with self._database.reading() as connection:
+        async with self._rt.database.reading() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")
             clocks = await store.clocks(connection, ids)
             numbers = await store.sequences(connection, ids)
         return {id: (clock, numbers.get(id, 0)) for id, clock in clocks.items()}
-
-
-def _ids(texts: Sequence[str]) -> list[UUID]:
-    if len(texts) > MOST_IDS:
-        raise invalid_field("ticket_ids", f"must have at most {MOST_IDS} items")
-    return [id for text in texts if (id := parse_id(text)) is not None]

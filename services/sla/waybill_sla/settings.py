@@ -1,4 +1,4 @@
-"""What the sla service can be told."""
+"""What sla can be told by its environment."""
 
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
@@ -14,7 +14,7 @@ _Wait = Annotated[timedelta, Field(gt=timedelta(0))]
 
 
 class Settings(ServiceSettings):
-    """`WAYBILL_SLA_<FIELD>`; durations in ISO 8601, such as `PT24H`."""
+    """`WAYBILL_SLA_X` sets the field `x`; durations in ISO 8601, such as `PT24H`."""
 
     service: ClassVar[str] = "sla"
 
@@ -28,8 +28,8 @@ class Settings(ServiceSettings):
     """How long a timer waits for what stood in the stream when it came due."""
     poll_seconds: float = Field(default=0.5, gt=0, le=10)
     """How often the timers are looked at when nothing wakes them."""
-    reconcile_wait_seconds: float = Field(default=2.0, ge=0, le=60)
-    """After how long a comparison looks again at what differs."""
+    intake_timeout_seconds: float = Field(default=1.0, gt=0, le=10)
+    """How long intake may take to tell of a ticket that sla has not heard of."""
     timer_batch: int = Field(default=500, ge=1, le=5000)
 
     @field_validator("warn_shares", mode="before")

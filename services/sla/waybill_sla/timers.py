@@ -8,23 +8,15 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from waybill_chassis.database import Database
-from waybill_chassis.metrics import SLOW, counter, histogram
 from waybill_chassis.problems import Unavailable
 
-from waybill_sla import store, usecases
+from waybill_sla import metrics, store, usecases
 from waybill_sla.domain.policy import Rules
 
 BUSY_SECONDS = 0.05
 """Pause when all that is due is in other hands."""
 
 _ASK_SECONDS = 0.02
-
-detection_lag = histogram(
-    "waybill_sla_detection_lag_seconds",
-    "From the time a timer came due to its effect. Labels: kind.",
-    bounds=SLOW,
-)
-fired_total = counter("waybill_sla_timers_fired_total", "Timers that fired. Labels: kind.")
 
 log = structlog.get_logger(__name__)
 
@@ -163,6 +155,6 @@ class Timers(Generic[Mark]):
         for span in fired.spans:
             span.end()
         for kind, seconds in fired.lags:
-            detection_lag.record(seconds, {"kind": kind})
-            fired_total.add(1, {"kind": kind})
+            metrics.detection_lag.record(seconds, {"kind": kind})
+            metrics.fired.add(1, {"kind": kind})
         return fired

@@ -6,12 +6,11 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from waybill.common.v1.actor_pb2 import Actor, Cause
-from waybill_chassis.causes import automation, timer_cause
+from waybill_chassis.causes import Origin, automation, timer_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import TraceContext
 from waybill_chassis.ids import new_id
-from waybill_chassis.problems import NotFound
+from waybill_chassis.lookup import unknown_ticket
 from waybill_chassis.telemetry import current_trace, timer_span
 from waybill_chassis.telemetry.spans import LightSpan
 
@@ -39,7 +38,7 @@ Fact = Ticket | Wait | Repetition | Erasure
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """A fact about a ticket, when it happened and who told it.
+    """A fact about a ticket, when it happened and where it comes from.
 
     `again` also takes what bears the number that was heard last, as a comparison does.
     """
@@ -47,9 +46,7 @@ class News:
     ticket_id: UUID
     fact: Fact
     at: datetime
-    actor: Actor
-    cause: Cause
-    trace: TraceContext | None = None
+    origin: Origin
     again: bool = False
 
 
@@ -65,11 +62,11 @@ async def hear(uow: UnitOfWork, news: Sequence[News], rules: Rules) -> dict[UUID
         outcome = _heard(clocks[item.ticket_id], item, agreed, uow.now)
         clocks[item.ticket_id] = outcome.clock
         last[item.ticket_id] = item
-        tell(uow, outcome, actor=item.actor, cause=item.cause, trace=item.trace)
+        tell(uow, outcome, item.origin)
     await store.save(
         uow.connection,
         [
-            changed(loaded[id], clocks[id], agreed, at=item.at, trace=item.trace)
+            changed(loaded[id], clocks[id], agreed, at=item.at, trace=item.origin.trace)
             for id, item in last.items()
         ],
     )
@@ -79,7 +76,7 @@ async def hear(uow: UnitOfWork, news: Sequence[News], rules: Rules) -> dict[UUID
 def _heard(clock: Clock, item: News, agreed: Agreement, now: datetime) -> Outcome:
     match item.fact:
         case Ticket() as ticket:
-            hearing = Hearing(item.at, item.cause.id, now, new_id)
+            hearing = Hearing(item.at, item.origin.cause.id, now, new_id)
             return facts.hear_ticket(clock, ticket, hearing, agreed, again=item.again)
         case Wait() as wait:
             return facts.hear_wait(clock, wait)
@@ -154,7 +151,7 @@ def _tell_fired(uow: UnitOfWork, timer: store.Timer, outcome: Outcome, fired: Fi
     late = uow.now - max(alarm.due_at, timer.armed_at)
     fired.lags.append((alarm.kind.value, max(late.total_seconds(), 0.0)))
     cause = timer_cause(_word(timer), timer.id)
-    tell(uow, outcome, actor=automation("sla"), cause=cause, trace=span.trace)
+    tell(uow, outcome, Origin(automation("sla"), cause, span.trace))
 
 
 def _word(timer: store.Timer) -> str:
@@ -172,33 +169,30 @@ async def escalate(
     level: Level,
     teams: tuple[str, ...],
     comment: str,
-    actor: Actor,
-    cause: Cause,
+    origin: Origin,
     rules: Rules,
 ) -> Clock:
     """A person escalates a ticket whose clock is known."""
     agreed = await store.agreement(uow.connection, rules)
     loaded = (await store.lock(uow.connection, [ticket_id]))[ticket_id]
     if loaded.clock.ticket is None:
-        raise NotFound("There is no such ticket.")
+        raise unknown_ticket(ticket_id)
     outcome = ladder.by_hand(loaded.clock, level, teams, comment, uow.now)
-    tell(uow, outcome, actor=actor, cause=cause, trace=None)
+    tell(uow, outcome, origin)
     change = changed(loaded, outcome.clock, agreed, at=uow.now, trace=None)
     await store.save(uow.connection, [change])
     return outcome.clock
 
 
-def tell(
-    uow: UnitOfWork, outcome: Outcome, *, actor: Actor, cause: Cause, trace: TraceContext | None
-) -> None:
+def tell(uow: UnitOfWork, outcome: Outcome, origin: Origin) -> None:
     """Emit what an outcome tells. What the ladder does, it does by itself."""
     for told in outcome.told:
-        led_by = automation("sla") if _by_itself(told) else actor
+        came_from = origin.by_itself("sla") if _by_itself(told) else origin
         uow.emit(
-            events.to_message(told, outcome.clock, led_by, cause),
+            events.to_message(told, outcome.clock, came_from.actor, came_from.cause),
             subject=outcome.clock.ticket_id,
             occurred_at=told.at,
-            trace=trace,
+            trace=origin.trace,
             event_id=told.id if isinstance(told, TargetBreached) else None,
         )
 

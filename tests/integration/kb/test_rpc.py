@@ -19,7 +19,7 @@ from waybill_chassis.events import Event
 from waybill_chassis.problems import Invalid, NotFound, Unavailable
 from waybill_chassis.testing.services import TestedService
 from waybill_kb import rpc
-from waybill_kb.consumers import handle, windows
+from waybill_kb.consumers import handle
 from waybill_kb.demo import seed
 from waybill_kb.settings import Settings
 
@@ -97,7 +97,7 @@ async def test_a_ticket_that_is_not_known_yet_is_no_error(
     """With intake away nothing is similar yet; a text finds what is there."""
     unknown, known = event(at=clock.now()), event(at=clock.now())
     async with kb.rt.database.unit_of_work() as uow:
-        await handle(uow, [known], windows(kb.rt.settings))
+        await handle(uow, [known], kb.rt.settings.windows())
     monkey = FindSimilarRequest(ticket_id=unknown.subject)
 
     async def away(*args: Any, **kwargs: Any) -> Any:
@@ -121,7 +121,7 @@ async def test_reconciling_repairs_what_was_missed_and_spares_what_is_under_way(
     """A ticket never heard of and a wrong text are put right; an owner that is away is named."""
     missed, wrong, right = (event(at=clock.now(), title=f"number {n}") for n in range(3))
     async with kb.rt.database.unit_of_work() as uow:
-        await handle(uow, [wrong, right], windows(kb.rt.settings))
+        await handle(uow, [wrong, right], kb.rt.settings.windows())
     wrong.message.ticket.title = "something else"
     rpc_settings = kb.rt.settings
     object.__setattr__(rpc_settings, "reconcile_pause_seconds", 0.0)

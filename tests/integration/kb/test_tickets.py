@@ -12,7 +12,7 @@ from waybill_chassis.clock import ManualClock
 from waybill_chassis.events import Event
 from waybill_chassis.testing.services import TestedService
 from waybill_chassis.testing.tokens import Mint
-from waybill_kb.consumers import handle, windows
+from waybill_kb.consumers import handle
 from waybill_kb.settings import Settings
 
 Make = Callable[..., Event[Any]]
@@ -21,7 +21,7 @@ Emitted = Callable[[], Awaitable[list[tuple[str, str, Any]]]]
 
 async def hear(kb: TestedService[Settings], *events: Event[Any]) -> None:
     async with kb.rt.database.unit_of_work() as uow:
-        await handle(uow, events, windows(kb.rt.settings))
+        await handle(uow, events, kb.rt.settings.windows())
 
 
 async def tickets(kb: TestedService[Settings]) -> list[Any]:

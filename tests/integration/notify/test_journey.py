@@ -12,7 +12,7 @@ from waybill_chassis.consumer import Consumer
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import Event, headers
 from waybill_chassis.relay import Relay
-from waybill_notify.consumers import TYPES, handle
+from waybill_notify.consumers import HEARD, handle
 
 
 async def test_an_opening_on_the_topic_is_a_mail_and_a_line_on_the_feed(
@@ -37,7 +37,7 @@ async def test_an_opening_on_the_topic_is_a_mail_and_a_line_on_the_feed(
         bootstrap_servers=kafka,
         group=f"test-{uuid4().hex}",
         handle=handling,
-        types=TYPES,
+        types=HEARD,
         topics=[topic],
     )
     relay = Relay(database, bootstrap_servers=kafka)

@@ -25,6 +25,7 @@ from waybill_chassis.clock import ManualClock
 from waybill_chassis.health import Health
 from waybill_chassis.ids import new_id
 from waybill_chassis.problems import Forbidden, Invalid
+from waybill_chassis.reconciling import reconcile
 from waybill_chassis.rpc import GrpcServer, Peers
 from waybill_chassis.settings import SERVICES
 from waybill_chassis.testing import services
@@ -33,7 +34,7 @@ from waybill_notify import store
 from waybill_notify.bootstrap import build
 from waybill_notify.consumers import handle
 from waybill_notify.questions import Questions
-from waybill_notify.reconcile import reconcile
+from waybill_notify.reconciling import owners
 from waybill_notify.settings import Settings
 
 
@@ -258,7 +259,7 @@ async def test_an_owner_that_is_away_is_named_and_a_stranger_refused(
 ) -> None:
     """Nothing is known about its facts; an agent may not start a comparison."""
     rt = notify.service.rt
-    report = await reconcile(rt.database, rt.peers, repair=True, since=None, pause=0.0)
+    report = await reconcile(owners(rt), ReconcileRequest(repair=True), pause=0.0)
     assert list(report.unreachable) == ["intake", "routing"]
     assert report.checked == 0
     server = GrpcServer(

@@ -7,8 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from waybill_chassis.consumer import Consumer
 from waybill_chassis.events import headers
-from waybill_routing.consumers import handle
-from waybill_routing.events import HEARD
+from waybill_routing.consumers import HEARD, handle
 
 
 async def test_openings_on_the_topic_are_assigned_once_however_often_they_come(

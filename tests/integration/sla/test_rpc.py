@@ -115,7 +115,7 @@ async def asked(
         intake_grpc=owners[1],
         routing_grpc=owners[1],
         service_token_file=token_file,
-        reconcile_wait_seconds=0.05,
+        reconcile_pause_seconds=0.05,
     ) as service:
         server = grpc_server(mint, *service.edges.servicers)
         await server.start()

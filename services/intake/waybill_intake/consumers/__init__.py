@@ -29,7 +29,7 @@ def consumers(rt: Runtime[Settings]) -> list[Consumer]:
             bootstrap_servers=settings.kafka_bootstrap_servers,
             group="waybill-intake",
             handle=partial(facts.handle, settings=settings),
-            types=facts.TYPES,
+            types=facts.HEARD,
             topics=[events_topic(owner) for owner in ("routing", "sla", "notify", "kb")],
         ),
     ]

@@ -46,7 +46,8 @@ _CLOCKS = (
 _DELIVERIES = (notify.NotificationDelivered, notify.NotificationFailed)
 _ISSUES = (kb.DuplicateSuspected, kb.IssueRepeated)
 
-TYPES: tuple[type[Message], ...] = (*_ASSIGNMENTS, *_CLOCKS, *_DELIVERIES, *_ISSUES)
+HEARD: tuple[type[Message], ...] = (*_ASSIGNMENTS, *_CLOCKS, *_DELIVERIES, *_ISSUES)
+"""What intake listens to."""
 
 
 async def handle(uow: UnitOfWork, events: Sequence[Event[Any]], settings: Settings) -> None:

@@ -128,11 +128,10 @@ def _collection(routes: APIRouter, rt: Runtime[Settings]) -> None:
     ) -> Response:
         """The tickets that the caller may see, the newest first."""
         own = access.standing(caller) is ActorKind.SUBMITTER
-        everything = own or ALL_PRODUCTS in caller.products
         if assignee == "me":
             assignee = access.address_of(caller)
         wanted = lists.Filter(
-            products=None if everything else sorted(caller.products),
+            products=None if own else caller.readable_products,
             submitter_email=access.address_of(caller) if own else None,
             status=status,
             product=product,

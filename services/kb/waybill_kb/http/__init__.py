@@ -1,4 +1,4 @@
-"""kb's paths."""
+"""The HTTP edge: articles, search and suggestions, quick replies."""
 
 from fastapi import APIRouter
 from waybill_chassis.service import Runtime
@@ -7,6 +7,9 @@ from waybill_kb.http import articles, quick_replies, search
 from waybill_kb.settings import Settings
 
 
-def routers(rt: Runtime[Settings]) -> list[APIRouter]:
-    """All of kb's routes."""
-    return [articles.router(rt), search.router(rt), quick_replies.router(rt)]
+def router(rt: Runtime[Settings]) -> APIRouter:
+    """All routes of kb."""
+    routes = APIRouter()
+    for part in (articles, search, quick_replies):
+        routes.include_router(part.router(rt))
+    return routes

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
-from waybill_chassis.auth import ALL_PRODUCTS, Principal
+from waybill_chassis.auth import Principal
 from waybill_chassis.causes import request_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
@@ -79,14 +79,13 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     ) -> Response:
         """Articles, the youngest first: for agents all, for others what is published."""
         agent = reader is not None and reader.has("agent")
-        everything = not agent or (reader is not None and ALL_PRODUCTS in reader.products)
         place = _PLACES.decode(cursor)
         async with database.reading() as connection:
             rows = await store.page(
                 connection,
                 newest=agent,
                 public_only=not agent,
-                products=None if everything or reader is None else sorted(reader.products),
+                products=reader.readable_products if reader is not None and agent else None,
                 state=state,
                 product=product,
                 language=language,

@@ -15,7 +15,6 @@ from waybill_kb.http.bodies import NewQuickReply, Slug, shown_reply
 from waybill_kb.settings import Settings
 from waybill_kb.store import quick_replies as store
 from waybill_kb.usecases import quick_replies
-from waybill_kb.usecases.articles import readable_products
 
 _PLACES = Cursor[tuple[str]]("quick_replies", tuple[str])
 
@@ -62,7 +61,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         async with rt.database.reading() as connection:
             rows = await store.page(
                 connection,
-                products=readable_products(agent),
+                products=agent.readable_products,
                 product=product,
                 after=place[0] if place else None,
                 limit=limit + 1,

@@ -16,8 +16,8 @@ from waybill_kb.http.bodies import (
     Slug,
     found,
 )
+from waybill_kb.lookup import similar_to
 from waybill_kb.settings import Settings
-from waybill_kb.similar import similar_to
 from waybill_kb.usecases.articles import Suggestion, suggest
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill.common.v1.actor_pb2 import Cause
-from waybill_chassis.auth import ALL_PRODUCTS, Principal
+from waybill_chassis.auth import Principal
 from waybill_chassis.causes import person
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.ids import new_id
@@ -138,11 +138,6 @@ def unknown(id: UUID | str) -> ArticleUnknown:
     return ArticleUnknown(f"There is no article {id}.")
 
 
-def readable_products(reader: Principal) -> list[str] | None:
-    """The products that a reader may see; None for all of them."""
-    return None if ALL_PRODUCTS in reader.products else sorted(reader.products)
-
-
 async def suggest(
     connection: AsyncConnection,
     question: str,
@@ -164,7 +159,7 @@ async def suggest(
         products=products,
         language=language,
         internal=insider is not None,
-        internal_of=None if insider is None else readable_products(insider),
+        internal_of=None if insider is None else insider.readable_products,
         limit=_CONSIDERED,
     )
     found = [

@@ -32,7 +32,6 @@ from waybill_routing.domain.errors import (
     Taken,
     TicketClosed,
     UnknownAgent,
-    UnknownTicket,
 )
 from waybill_routing.domain.words import (
     Method,
@@ -75,7 +74,6 @@ __all__ = [
     "TicketSeen",
     "TicketType",
     "UnknownAgent",
-    "UnknownTicket",
     "choose",
     "heard",
     "matches",

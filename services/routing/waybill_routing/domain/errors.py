@@ -76,14 +76,6 @@ class NotYours(Forbidden):
     """Only some may change this."""
 
 
-class UnknownTicket(NotFound):
-    """No such ticket, or none that the caller may see."""
-
-    def __init__(self, name: str) -> None:
-        """`name` is the id or number asked for."""
-        super().__init__(f"There is no ticket {name}.")
-
-
 class UnknownAgent(NotFound):
     """No such agent."""
 

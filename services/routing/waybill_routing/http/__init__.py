@@ -9,7 +9,7 @@ from waybill_routing.settings import Settings
 
 def router(rt: Runtime[Settings]) -> APIRouter:
     """All routes of routing."""
-    found = APIRouter()
-    for part in (agents.router(rt), assignments.router(rt), ways.router(rt)):
-        found.include_router(part)
-    return found
+    routes = APIRouter()
+    for part in (agents, assignments, ways):
+        routes.include_router(part.router(rt))
+    return routes

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from starlette.responses import Response
-from waybill_chassis.auth import ALL_PRODUCTS, Principal
+from waybill_chassis.auth import Principal
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
     Cursor,
@@ -41,9 +41,9 @@ _AGENTS = Cursor[tuple[str]]("agents", tuple[str])
 
 def router(rt: Runtime[Settings]) -> APIRouter:
     """The routes below `/v1/agents`."""
-    found = APIRouter(tags=["agents"])
+    routes = APIRouter(tags=["agents"])
 
-    @found.get("/v1/agents", dependencies=[require("agent")])
+    @routes.get("/v1/agents", dependencies=[require("agent")])
     async def several(
         team: Slug | None = None, limit: Limit = 50, cursor: CursorParam = None
     ) -> Page[AgentAnswer]:
@@ -55,7 +55,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             )
         return _AGENTS.page(rows, limit, position=lambda a: (a.email,), item=AgentAnswer.of)
 
-    @found.get("/v1/agents/{id}", response_model=AgentAnswer, dependencies=[require("agent")])
+    @routes.get("/v1/agents/{id}", response_model=AgentAnswer, dependencies=[require("agent")])
     async def one(id: str) -> Response:
         """One agent."""
         async with rt.database.reading() as connection:
@@ -64,7 +64,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             raise UnknownAgent(id)
         return _shown(agent)
 
-    @found.post("/v1/agents", status_code=201, response_model=AgentAnswer)
+    @routes.post("/v1/agents", status_code=201, response_model=AgentAnswer)
     async def add(body: NewAgent, caller: _Admin, once: RunOnce) -> Response:
         """Add an agent; a token with the same e-mail speaks for them."""
 
@@ -88,7 +88,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 
         return await once(effect)
 
-    @found.patch("/v1/agents/{id}", response_model=AgentAnswer)
+    @routes.patch("/v1/agents/{id}", response_model=AgentAnswer)
     async def edit(
         id: str, body: AgentChange, caller: _Admin, expected: ExpectedVersion
     ) -> Response:
@@ -109,7 +109,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             )
         return _shown(agent)
 
-    @found.put("/v1/agents/{id}/presence", response_model=AgentAnswer)
+    @routes.put("/v1/agents/{id}/presence", response_model=AgentAnswer)
     async def presence(
         id: str, body: PresenceChange, caller: AgentCaller, expected: ExpectedVersion
     ) -> Response:
@@ -125,14 +125,14 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             )
         return _shown(agent)
 
-    @found.post(
+    @routes.post(
         "/v1/agents/{id}/next",
         response_model=AssignmentAnswer,
         responses={204: {"description": "Nothing waits for the agent's teams"}},
     )
     async def next_ticket(id: str, caller: AgentCaller, once: RunOnce) -> Response:
         """Take the most urgent ticket that waits for the agent's teams; 204 when none does."""
-        products = None if ALL_PRODUCTS in caller.products else caller.products
+        products = caller.readable_products
 
         async def effect(uow: UnitOfWork) -> Response:
             await _check_self(uow, _id(id), caller)
@@ -143,7 +143,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 
         return await once(effect)
 
-    return found
+    return routes
 
 
 def _shown(agent: Agent, *, status: int = 200, location: str | None = None) -> Response:

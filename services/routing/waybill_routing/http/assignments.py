@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter
 from starlette.responses import Response
 from waybill_chassis.auth import Principal
-from waybill_chassis.causes import person, request_cause
+from waybill_chassis.causes import Origin, person, request_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import ExpectedVersion, require, respond
+from waybill_chassis.lookup import unknown_ticket
 from waybill_chassis.service import Runtime
 
 from waybill_routing import usecases
-from waybill_routing.domain import Agent, Case, UnknownTicket
-from waybill_routing.events import Origin
+from waybill_routing.domain import Agent, Case
 from waybill_routing.http.models import AssignmentAnswer, ByHand
 from waybill_routing.lookup import find
 from waybill_routing.settings import Settings
@@ -26,20 +26,20 @@ _PATH = "/v1/tickets/{id}/assignment"
 
 def router(rt: Runtime[Settings]) -> APIRouter:
     """The routes below `/v1/tickets/{id}/assignment`."""
-    found = APIRouter(tags=["assignments"])
+    routes = APIRouter(tags=["assignments"])
 
-    @found.get(_PATH, response_model=AssignmentAnswer)
+    @routes.get(_PATH, response_model=AssignmentAnswer)
     async def read(id: str, caller: _Reader) -> Response:
         """Who has the ticket, and why."""
         ticket = await find(rt, id, caller, origin(caller, f"GET {_PATH}"))
         async with rt.database.reading() as connection:
             held = await tickets.read(connection, ticket)
         if held is None:
-            raise UnknownTicket(id)
+            raise unknown_ticket(id)
         case, row = held
         return respond(AssignmentAnswer.of(case, row.agent_name), version=case.assignment.version)
 
-    @found.put(_PATH, response_model=AssignmentAnswer)
+    @routes.put(_PATH, response_model=AssignmentAnswer)
     async def assign(
         id: str, body: ByHand, caller: AgentCaller, expected: ExpectedVersion
     ) -> Response:
@@ -58,7 +58,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 )
         return answer(*held)
 
-    @found.delete(_PATH, response_model=AssignmentAnswer)
+    @routes.delete(_PATH, response_model=AssignmentAnswer)
     async def release(id: str, caller: AgentCaller, expected: ExpectedVersion) -> Response:
         """Take the ticket from whoever has it: for leads, and for the agent who has it."""
         came_from = origin(caller, f"DELETE {_PATH}")
@@ -73,7 +73,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             )
         return answer(*held)
 
-    @found.post(f"{_PATH}/claim", response_model=AssignmentAnswer)
+    @routes.post(f"{_PATH}/claim", response_model=AssignmentAnswer)
     async def claim(id: str, caller: AgentCaller) -> Response:
         """Take the ticket; 409 names who has it if somebody else was first."""
         came_from = origin(caller, f"POST {_PATH}/claim")
@@ -84,7 +84,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             held = await usecases.claim(uow, ticket, me, came_from)
         return answer(*held)
 
-    return found
+    return routes
 
 
 def origin(caller: Principal, request: str) -> Origin:

@@ -28,9 +28,9 @@ _RULES = Cursor[tuple[int, UUID]]("rules", tuple[int, UUID])
 
 def router(rt: Runtime[Settings]) -> APIRouter:
     """The routes of teams, queues and rules."""
-    found = APIRouter(tags=["teams, queues, rules"])
+    routes = APIRouter(tags=["teams, queues, rules"])
 
-    @found.get("/v1/teams", dependencies=[require("agent")])
+    @routes.get("/v1/teams", dependencies=[require("agent")])
     async def teams(limit: Limit = 50, cursor: CursorParam = None) -> Page[TeamAnswer]:
         """Teams by slug."""
         after = _TEAMS.decode(cursor)
@@ -40,7 +40,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             rows, limit, position=lambda team: (team.slug,), item=TeamAnswer.model_validate
         )
 
-    @found.post(
+    @routes.post(
         "/v1/teams", status_code=201, response_model=TeamAnswer, dependencies=[require("admin")]
     )
     async def add_team(body: NewTeam, once: RunOnce) -> Response:
@@ -52,7 +52,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 
         return await once(effect)
 
-    @found.get("/v1/queues", dependencies=[require("agent")])
+    @routes.get("/v1/queues", dependencies=[require("agent")])
     async def queues(limit: Limit = 50, cursor: CursorParam = None) -> Page[QueueAnswer]:
         """Queues by slug, with how many open tickets wait in each and since when."""
         after = _QUEUES.decode(cursor)
@@ -62,7 +62,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             rows, limit, position=lambda row: (row.queue.slug,), item=QueueAnswer.of
         )
 
-    @found.get("/v1/routing-rules", dependencies=[require("admin")])
+    @routes.get("/v1/routing-rules", dependencies=[require("admin")])
     async def rules(limit: Limit = 50, cursor: CursorParam = None) -> Page[RuleAnswer]:
         """Rules in the order they are asked; the default one is the last."""
         async with rt.database.reading() as connection:
@@ -74,7 +74,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             item=RuleAnswer.model_validate,
         )
 
-    @found.post(
+    @routes.post(
         "/v1/routing-rules",
         status_code=201,
         response_model=RuleAnswer,
@@ -101,4 +101,4 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 
         return await once(effect)
 
-    return found
+    return routes

@@ -268,18 +268,18 @@ async def read_changed(
     *,
     since: datetime | None,
     after: tuple[datetime, UUID] | None,
-    ids: Collection[UUID],
+    ids: Collection[UUID] | None,
     limit: int,
 ) -> list[tuple[Case, Any]]:
     """Placed tickets by their last change, oldest first; the rows as with `read`."""
     rows = await connection.execute(
-        _READ_CHANGED_OF if ids else _READ_CHANGED,
+        _READ_CHANGED if ids is None else _READ_CHANGED_OF,
         {
             "since": since,
             "after": after and after[0],
             "after_id": after and after[1],
             "limit": limit,
         }
-        | ({"ids": list(ids)} if ids else {}),
+        | ({} if ids is None else {"ids": list(ids)}),
     )
     return [(case_of(row), row) for row in rows]

@@ -3,7 +3,9 @@
 from collections.abc import Collection
 from uuid import UUID
 
+from waybill_chassis.causes import Origin
 from waybill_chassis.database import UnitOfWork
+from waybill_chassis.lookup import unknown_ticket
 from waybill_chassis.problems import check_version, invalid_field
 
 from waybill_routing.domain import (
@@ -17,9 +19,7 @@ from waybill_routing.domain import (
     ReleaseReason,
     TicketClosed,
     UnknownAgent,
-    UnknownTicket,
 )
-from waybill_routing.events import Origin
 from waybill_routing.store import people, tickets
 from waybill_routing.usecases.desks import desk_for, finish
 
@@ -130,7 +130,7 @@ async def _held(
 ) -> Case:
     case = await tickets.lock(uow, id)
     if case is None:
-        raise UnknownTicket(str(id))
+        raise unknown_ticket(id)
     if by is not None and case.assignment.agent_id != by.id:
         raise NotYours("Only a lead, an admin or the agent who has the ticket may do this.")
     check_version(expected, case.assignment.version)

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
+from waybill_chassis.causes import Origin
 from waybill_chassis.database import UnitOfWork
 
 from waybill_routing import events
 from waybill_routing.domain import Case, Desk
-from waybill_routing.events import Origin
 from waybill_routing.store import people, tickets, ways
 
 
@@ -35,7 +35,7 @@ async def finish(
     if room := desk.room():
         desk.add(await tickets.lock_waiting(uow, room, but=desk.cases))
     desk.place_waiting()
-    others = origin.by_itself()
+    others = origin.by_itself("routing")
     explained = origins or {}
 
     def of(id: UUID) -> Origin:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import structlog
-from waybill_chassis.causes import automation, timer_cause
+from waybill_chassis.causes import Origin, automation, timer_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.ids import new_id
 
@@ -20,7 +20,6 @@ from waybill_routing.domain import (
     heard,
     needs_place,
 )
-from waybill_routing.events import Origin
 from waybill_routing.store import people, tickets, ways
 from waybill_routing.usecases.desks import finish
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from waybill_chassis.auth import Principal
+from waybill_chassis.causes import Origin
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.problems import check_version, invalid_field
 
@@ -18,14 +19,13 @@ from waybill_routing.domain import (
     Team,
     UnknownAgent,
 )
-from waybill_routing.events import Origin
 from waybill_routing.store import people, ways
 from waybill_routing.usecases.desks import desk_for, finish
 
 
 async def the_agent(uow: UnitOfWork, principal: Principal) -> Agent:
     """The agent that a token's holder is, known by their address; `NoAgent` when they are none."""
-    address = principal.email or principal.subject
+    address = principal.address or principal.subject
     agent = await people.by_email(uow.connection, address)
     if agent is None:
         raise NoAgent(address)

@@ -66,7 +66,7 @@ _BY_NUMBER = text("SELECT ticket_id FROM clocks WHERE number = :number")
 async def at_risk(
     connection: AsyncConnection,
     *,
-    products: frozenset[str] | None,
+    products: Sequence[str] | None,
     after: tuple[datetime, UUID, str] | None,
     most: int,
 ) -> list[AtRisk]:
@@ -76,7 +76,7 @@ async def at_risk(
         _AT_RISK,
         {
             "every_product": products is None,
-            "products": sorted(products or ()),
+            "products": list(products or ()),
             "after_due": due,
             "after_id": id,
             "after_kind": kind,

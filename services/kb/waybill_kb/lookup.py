@@ -1,8 +1,8 @@
-"""Tickets like another one, which kb may not have heard of yet: both edges ask this."""
+"""Finds what is like a ticket or a text; asks intake for a ticket that kb has not heard of."""
 
-from waybill.intake.v1.service_pb2 import GetTicketRequest
-from waybill_chassis.auth import ALL_PRODUCTS, Principal
-from waybill_chassis.problems import NotFound, Unavailable
+from waybill_chassis.auth import Principal
+from waybill_chassis.lookup import ask_for_ticket, unknown_ticket
+from waybill_chassis.problems import Unavailable
 from waybill_chassis.service import Runtime
 
 from waybill_kb.domain.tickets import Sibling
@@ -13,7 +13,7 @@ from waybill_kb.usecases.tickets import similar
 
 async def similar_to(
     rt: Runtime[Settings],
-    id_or_number: str,
+    name: str,
     *,
     reader: Principal,
     limit: int,
@@ -25,16 +25,14 @@ async def similar_to(
     `NotFound` when intake does not know it either, or the reader may not see its product.
     """
     async with rt.database.reading() as connection:
-        known = await store.find(connection, id_or_number)
+        known = await store.find(connection, name)
     text = language = ""
     if known is not None:
         ticket, of = known
     else:
         try:
-            answer = await rt.peers.intake.ask(
-                rt.peers.intake.stub.GetTicket,
-                GetTicketRequest(id_or_number=id_or_number),
-                timeout=rt.settings.intake_timeout_seconds,
+            answer = await ask_for_ticket(
+                rt.peers, name, timeout=rt.settings.intake_timeout_seconds
             )
         except Unavailable:
             return []
@@ -42,7 +40,7 @@ async def similar_to(
         text = f"{answer.ticket.title}\n{answer.ticket.description}"
         language = answer.ticket.language
     if not reader.can_see_product(of):
-        raise NotFound(f"There is no ticket {id_or_number}.")
+        raise unknown_ticket(name)
     async with rt.database.reading() as connection:
         return await similar(
             connection,
@@ -60,4 +58,4 @@ def readable(reader: Principal, product: str) -> list[str] | None:
     """The products to look in: the one wanted, else all that the reader may see (None: any)."""
     if product:
         return [product] if reader.can_see_product(product) else []
-    return None if ALL_PRODUCTS in reader.products else sorted(reader.products)
+    return reader.readable_products
