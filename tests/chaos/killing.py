@@ -18,6 +18,8 @@ LONG_FROZEN_SECONDS = 14.0
 """Longer than the broker waits for a member of a group."""
 
 SERVERS = ("kafka", "postgres", "mail", "gateway")
+SERVER_SECONDS = 30.0
+"""A server is hit at most so often, or nothing would ever get done."""
 _UP_SECONDS = 110.0
 
 
@@ -32,6 +34,7 @@ class Killer:
     done: Counter[str] = field(default_factory=Counter)
     story: list[str] = field(default_factory=list)
     _frozen: dict[int, psutil.Process] = field(default_factory=dict)
+    _next_server: float = 5.0
     _began: float = field(default_factory=time.monotonic)
 
     async def run(self, seconds: float) -> None:
@@ -41,16 +44,17 @@ class Killer:
         reviving = asyncio.create_task(self._revive(stop))
         thaws: list[asyncio.Task[None]] = []
         try:
-            while time.monotonic() - self._began < seconds:
+            while (now := time.monotonic() - self._began) < seconds:
                 await asyncio.sleep(self.chance.uniform(0.5, 1.5) * self.pause)
-                victims = self._victims()
-                if not victims:
-                    continue
-                victim = self.chance.choice(victims)
-                if self.chance.random() < 0.35 and victim.name not in SERVERS:
-                    thaws.append(asyncio.create_task(self._freeze(victim)))
-                else:
-                    self._kill(victim)
+                running = self._running()
+                services = [process for process in running if process.name not in SERVERS]
+                servers = [process for process in running if process.name in SERVERS]
+                if self.servers and servers and now > self._next_server:
+                    self._next_server = now + SERVER_SECONDS
+                    self._kill(self.chance.choice(servers))
+                elif services and recorded(self.stack.settings.run_dir, "gateway"):
+                    # Without a gateway there is no load to die under.
+                    thaws += self._hit(self.chance.choice(services), services)
             await asyncio.gather(*thaws)
         finally:
             for process in self._frozen.values():
@@ -59,15 +63,23 @@ class Killer:
             stop.set()
             await reviving
 
-    def _victims(self) -> list[Process]:
+    def _running(self) -> list[Process]:
         run_dir = self.stack.settings.run_dir
         found = (recorded(run_dir, path.stem) for path in sorted(run_dir.glob("*.json")))
-        running = [process for process in found if process is not None]
-        return [
-            process
-            for process in running
-            if process.pid not in self._frozen and (self.servers or process.name not in SERVERS)
-        ]
+        return [one for one in found if one is not None and one.pid not in self._frozen]
+
+    def _hit(self, victim: Process, running: list[Process]) -> list[asyncio.Task[None]]:
+        kind = self.chance.random()
+        if kind < 0.35:
+            return [asyncio.create_task(self._freeze(victim))]
+        together = [victim]
+        if kind < 0.55:
+            # The whole service at once: nobody is left to take over.
+            service = victim.name.partition("-")[0]
+            together = [one for one in running if one.name.partition("-")[0] == service]
+        for process in together:
+            self._kill(process)
+        return []
 
     def _kill(self, victim: Process) -> None:
         process = victim.find()

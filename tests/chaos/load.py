@@ -20,7 +20,7 @@ from waybill_cli.local.settings import StackSettings
 
 PRODUCT = "demo"
 AGENTS = ("ana", "ben", "chloe", "deepak", "elif", "femi")
-PATIENCE = 90.0
+PATIENCE = 180.0
 """For how many seconds a client tries the same request again."""
 TIMEOUT = 5.0
 
