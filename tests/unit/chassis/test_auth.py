@@ -255,3 +255,16 @@ def test_the_authorization_header_is_read_as_the_standard_has_it() -> None:
     for wrong in ("", "abc", "Basic abc", "Bearer ", "Bearer"):
         with pytest.raises(Unauthenticated):
             bearer_token(wrong)
+
+
+def test_a_ticket_is_seen_by_those_who_work_for_its_product_and_by_its_submitter() -> None:
+    """An agent sees by product alone; a submitter by address, however it is written."""
+    ana = Principal("ana@example.com", roles=frozenset({"agent"}), products=frozenset({"demo"}))
+    kim = Principal("u1", email="Kim@Example.org", roles=frozenset({"submitter"}))
+    nobody = Principal("kim@example.org")
+    assert ana.can_see_ticket("demo", "kim@example.org")
+    assert not ana.can_see_ticket("other", "ana@example.com")
+    assert kim.can_see_ticket("demo", "kim@example.org")
+    assert not kim.can_see_ticket("demo", "")
+    assert not nobody.can_see_ticket("demo", "kim@example.org")
+    assert (kim.address, Principal("u1").address) == ("kim@example.org", None)
