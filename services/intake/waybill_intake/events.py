@@ -13,6 +13,7 @@ from waybill.routing.v1.assignment_pb2 import ASSIGNMENT_STATE_ASSIGNED
 from waybill.routing.v1.assignment_pb2 import Assignment as AssignmentProto
 from waybill.routing.v1.events_pb2 import TriageSuggestion
 from waybill.sla.v1.clock_pb2 import Clock
+from waybill_chassis.events import format_time
 from waybill_chassis.times import duration, moment, timestamp
 from waybill_chassis.words import number, word
 
@@ -62,6 +63,8 @@ def _struct(fields: Mapping[str, Any]) -> Struct | None:
 def _value(value: Any) -> Value:
     if isinstance(value, tuple):
         value = list(value)
+    if isinstance(value, datetime):
+        value = format_time(value)
     if value in ("", None):
         value = None
     return json_format.ParseDict(value, Value())
@@ -146,6 +149,7 @@ def to_ticket(ticket: Ticket) -> ticket_pb2.Ticket:
         links=map(_link, ticket.links),
         set_by_person=ticket.set_by_person,
         version=ticket.version,
+        unsubscribed_at=timestamp(ticket.unsubscribed_at),
     )
 
 

@@ -24,6 +24,7 @@ from waybill_notify.events import (
     TICKET_EVENTS,
     happening,
     is_internal,
+    is_unsubscribed,
     parse_ticket,
     without_person,
 )
@@ -102,6 +103,7 @@ class _Batch:
         self._feeds = feeds
         self._learned: set[str] = set()
         self._erased: set[UUID] = set()
+        self._unsubscribed: set[UUID] = set()
         self._deliveries: list[NewDelivery] = []
         self._mail_domain = mail_domain
 
@@ -112,6 +114,7 @@ class _Batch:
         )
         await store.learn_feeds(self._uow, self._learned)
         await store.add_deliveries(self._uow, self._deliveries)
+        await store.suppress_deliveries(self._uow, sorted(self._unsubscribed))
         await store.erase_tickets(
             self._uow, {id: without_person(self._pictures[id].ticket) for id in self._erased}
         )
@@ -127,11 +130,14 @@ class _Batch:
             ticket = parse_ticket(picture.ticket)
         else:
             ticket = message.ticket
+            if ticket.HasField("unsubscribed_at") and not is_unsubscribed(picture.ticket):
+                self._unsubscribed.add(id)
             picture = self._pictures[id] = with_ticket(picture, ticket, event.sequence or 0)
         if ticket.channel == CHANNEL_EVENT:
             self._learn(ticket.product)
         if not is_internal(message):
-            self._ask_for_mail(event, id, stale)
+            unwanted = ticket.HasField("unsubscribed_at")
+            self._ask_for_mail(event, id, stale=stale, unwanted=unwanted)
             if ticket.product in self._feeds:
                 update = feed.ticket_update(event, ticket, picture.assignee_name)
                 feed.tell(self._uow, ticket.product, str(id), update, event.trace)
@@ -177,7 +183,7 @@ class _Batch:
             self._feeds |= {product}
             self._learned.add(product)
 
-    def _ask_for_mail(self, event: Event[Any], id: UUID, stale: bool) -> None:
+    def _ask_for_mail(self, event: Event[Any], id: UUID, *, stale: bool, unwanted: bool) -> None:
         request = request_for(happening(event.message), stale=stale)
         if request is None:
             return
@@ -196,6 +202,7 @@ class _Batch:
                 facts=request.facts,
                 traceparent=event.trace.traceparent,
                 tracestate=event.trace.tracestate,
+                suppressed=unwanted,
             )
         )
 

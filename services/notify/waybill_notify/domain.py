@@ -296,6 +296,13 @@ class NoSuchDelivery(NotFound):
         super().__init__("There is no such delivery.")
 
 
+class Unsubscribed(Conflict):
+    """Nobody is written to against their will, not even by hand."""
+
+    def __init__(self) -> None:
+        super().__init__("The submitter wants no more messages about this ticket.")
+
+
 class NotDead(Conflict):
     """Only what was given up can be tried again by hand."""
 

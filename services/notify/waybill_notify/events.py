@@ -95,6 +95,11 @@ def parse_ticket(data: bytes) -> Ticket:
         return Ticket()
 
 
+def is_unsubscribed(data: bytes) -> bool:
+    """Whether the submitter of a ticket wants no more messages about it."""
+    return parse_ticket(data).HasField("unsubscribed_at")
+
+
 def without_person(data: bytes) -> bytes:
     """A ticket without its submitter's name, address and words; a stub stays one."""
     if not data:

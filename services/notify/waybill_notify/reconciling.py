@@ -31,6 +31,7 @@ class Owned:
     held_sequence: Callable[[Picture], int]
     held: Callable[[Picture], Mapping[str, Any]]
     taken_over: Callable[[Picture], Picture]
+    unsubscribed: bool = False
 
 
 def owners(rt: Runtime[Settings]) -> list[Owner[Owned]]:
@@ -55,6 +56,9 @@ def owners(rt: Runtime[Settings]) -> list[Owner[Owned]]:
                     if by_id[id].held_sequence(picture) <= by_id[id].sequence
                 ],
             )
+            await store.suppress_deliveries(
+                uow, [owned.ticket_id for owned in batch if owned.unsubscribed]
+            )
 
     tickets = asking(rt.peers.intake, "StreamTickets", StreamTicketsRequest, _ticket)
     assignments = asking(
@@ -75,6 +79,7 @@ def _ticket(answer: StreamTicketsResponse) -> Owned:
         held_sequence=lambda picture: picture.sequence,
         held=lambda picture: _values(parse_ticket(picture.ticket)),
         taken_over=lambda picture: with_ticket(picture, ticket, answer.sequence),
+        unsubscribed=ticket.HasField("unsubscribed_at"),
     )
 
 

@@ -18,10 +18,11 @@ from waybill_notify.domain import (
     Outcome,
     RetryPolicy,
     State,
+    Unsubscribed,
     Verdict,
     after_attempt,
 )
-from waybill_notify.events import outcome_event
+from waybill_notify.events import is_unsubscribed, outcome_event
 from waybill_notify.store import Finished
 
 
@@ -116,4 +117,7 @@ async def retry(uow: UnitOfWork, id: UUID, sees: Callable[[str], bool]) -> Deliv
         raise NoSuchDelivery
     if delivery.state is not State.DEAD:
         raise NotDead(delivery.state)
+    pictures = await store.read_pictures(uow.connection, [delivery.ticket_id])
+    if any(is_unsubscribed(picture.ticket) for picture in pictures.values()):
+        raise Unsubscribed
     return await store.revive(uow, id)

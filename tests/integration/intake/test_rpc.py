@@ -1,7 +1,7 @@
 """What intake answers to other services, and what the links in mails do."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +182,27 @@ async def test_a_link_asks_and_its_button_acts(intake: Any, ask: Any) -> None:
     for _ in range(2):
         done = await client.post(first["UNSUBSCRIBE"], data={"List-Unsubscribe": "One-Click"})
         assert done.status_code == 200
+
+
+async def test_who_wants_no_more_messages_is_told_of_once(intake: Any, ask: Any) -> None:
+    """By a TicketEdited of the submitter's; the ticket carries it from then on, closed or not."""
+    ticket = await intake.open()
+    path = (await links(ask, ticket))["UNSUBSCRIBE"]
+    await intake.move(ticket, "closed")
+    assert not (await intake.told(ticket))[-1].message.ticket.HasField("unsubscribed_at")
+    for _ in range(2):
+        await intake.tested.client.post(path)
+    assert await intake.names(ticket) == ["TicketOpened", "TicketStatusChanged", "TicketEdited"]
+    told = (await intake.told(ticket))[-1].message
+    asked_at = intake.tested.clock.now()
+    assert told.ticket.unsubscribed_at.ToDatetime(UTC) == asked_at
+    assert (told.actor.id, told.cause.type) == (ticket["submitter"]["id"], "POST /r/{token}")
+    (change,) = told.changes
+    assert (change.field, change.before.WhichOneof("kind")) == ("unsubscribed_at", "null_value")
+    assert datetime.fromisoformat(change.after.string_value) == asked_at
+    owned = await ask("GetTicket", GetTicketRequest(id_or_number=ticket["id"]))
+    assert owned.ticket == told.ticket
+    assert "unsubscribed_at" not in await intake.read(ticket)
 
 
 async def test_a_link_that_ended_or_was_cut_off_says_so(intake: Any, ask: Any) -> None:

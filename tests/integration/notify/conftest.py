@@ -130,6 +130,10 @@ class Told:
             **{"from": before},
         )
 
+    def unsubscribed(self) -> Event[Any]:
+        self.ticket.unsubscribed_at.FromDatetime(self.clock.now())
+        return self.intake(events_pb2.TicketEdited)
+
     def assigned(self, name: str = "Ana") -> Event[Any]:
         self.assignments += 1
         message = routing_pb2.TicketAssigned(

@@ -3,7 +3,11 @@
 import json
 from typing import Any
 
+from waybill_chassis.events import NO_TRACE
 from waybill_chassis.ids import new_id
+from waybill_notify import store, usecases
+from waybill_notify.domain import Outcome, Verdict
+from waybill_notify.usecases import Result
 
 FEED = "waybill.feed.demo.v1"
 
@@ -147,6 +151,59 @@ async def test_an_erased_person_is_forgotten(notify: Any, pb: Any) -> None:
     [picture] = await notify.rows("SELECT * FROM tickets")
     assert b"kim" not in picture.ticket.lower()
     assert b"squeaks" not in picture.ticket
+
+
+async def test_who_wants_no_more_messages_gets_none(notify: Any, mint: Any) -> None:
+    """Neither what waits nor what comes: it is in the ledger, suppressed, and stays unsent."""
+    told, other = notify.ticket(), notify.ticket()
+    early = told.message("Heard late")
+    await notify.hear(told.opened(), other.opened())
+    await notify.hear(told.unsubscribed(), told.message("Dear Kim"))
+    await notify.hear(told.moved("resolved"), early, other.message("Dear Kim"))
+    rows = await notify.deliveries()
+    assert [row.state for row in rows if row.ticket_id == told.id] == ["suppressed"] * 4
+    assert [row.state for row in rows if row.ticket_id == other.id] == ["pending"] * 2
+    assert {str(row.facts) for row in rows if row.ticket_id == told.id} == {"{}"}
+    agent = mint.headers("agent", products=("demo",))
+    for row in rows[:1]:
+        path = f"/v1/deliveries/{row.id}/retry"
+        assert (await notify.service.client.post(path, headers=agent)).status_code == 409
+    assert not await notify.told("waybill.notify.events.v1")
+
+
+async def test_a_dead_delivery_is_not_revived_for_who_wants_none(
+    notify: Any, sink: Any, mint: Any
+) -> None:
+    """Not even by hand."""
+    sink.answers = ["550 no such person"]
+    told = notify.ticket()
+    await notify.hear(told.opened())
+    async with notify.sending():
+        [dead] = await notify.until_state("dead")
+        await notify.hear(told.unsubscribed())
+        answer = await notify.service.client.post(
+            f"/v1/deliveries/{dead.id}/retry", headers=mint.headers("agent", products=("demo",))
+        )
+    assert answer.status_code == 409
+    assert "no more messages" in answer.json()["detail"]
+
+
+async def test_a_mail_that_left_before_its_recipient_unsubscribed_counts_as_delivered(
+    notify: Any, sink: Any
+) -> None:
+    """The ledger tells what happened, not what was wanted."""
+    told = notify.ticket()
+    await notify.hear(told.opened())
+    rt = notify.service.rt
+    async with rt.database.unit_of_work() as uow:
+        [claimed] = await store.claim(uow, new_id(), most=1, seconds=60)
+    await notify.hear(told.unsubscribed())
+    now = notify.clock.now()
+    accepted = Result(claimed, Outcome(Verdict.ACCEPTED), now, now, NO_TRACE)
+    async with rt.database.unit_of_work() as uow:
+        await usecases.book(uow, [accepted], rt.settings.retry_policy)
+    [row] = await notify.deliveries()
+    assert (row.state, row.delivered_at) == ("delivered", now)
 
 
 async def test_an_unknown_event_and_one_without_a_ticket_do_no_harm(notify: Any, pb: Any) -> None:

@@ -343,6 +343,15 @@ def actions_of(ticket: Ticket, at: datetime, within: timedelta) -> list[ActionKi
     return [ActionKind.RATE, ActionKind.UNSUBSCRIBE] if rate else [ActionKind.UNSUBSCRIBE]
 
 
+def unsubscribe(ticket: Ticket, at: datetime) -> list[Edited]:
+    """The submitter wants no more messages about the ticket, even if it is closed by now."""
+    if ticket.unsubscribed_at is not None:
+        return []
+    after = ticket.changed(at, unsubscribed_at=at)
+    change = Change(field="unsubscribed_at", before=None, after=at)
+    return [Edited(ticket=after, changes=(change,))]
+
+
 def confirm(ticket: Ticket, at: datetime) -> Moved:
     """The submitter says that solved it: resolves an open ticket, or closes a resolved one."""
     to = Status.CLOSED if ticket.status is Status.RESOLVED else Status.RESOLVED

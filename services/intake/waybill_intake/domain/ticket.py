@@ -130,6 +130,8 @@ class Ticket:
     opened_by_product: bool = False
     reminders: tuple[FollowUpKind, ...] = ()
     """The reminders that were posted in the present episode."""
+    unsubscribed_at: datetime | None = None
+    """When the submitter asked for no more messages."""
     version: int = 1
 
     @property

@@ -57,14 +57,14 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 return pages.expired()
             if link.kind not in rules.actions_of(ticket, uow.now, within):
                 return pages.overtaken(ticket)
-            answer = await _act(uow, docket, ticket, link, form, rt.settings)
+            answer = _act(uow, docket, ticket, link, form, rt.settings)
             await docket.write()
             return answer
 
     return routes
 
 
-async def _act(
+def _act(
     uow: UnitOfWork,
     docket: Docket,
     ticket: Ticket,
@@ -79,7 +79,7 @@ async def _act(
     stale = form.get("episode", str(ticket.episode)) != str(ticket.episode)
     match link.kind:
         case ActionKind.UNSUBSCRIBE:
-            await tickets.unsubscribe(uow, ticket.id)
+            docket.note(rules.unsubscribe(ticket, uow.now), origin)
         case ActionKind.CONFIRM | ActionKind.REOPEN if stale:
             return pages.overtaken(ticket)
         case ActionKind.CONFIRM:

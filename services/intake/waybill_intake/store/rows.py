@@ -52,6 +52,7 @@ _SAME = (
     "set_by_person",
     "opened_by_product",
     "reminders",
+    "unsubscribed_at",
     "version",
 )
 """Columns that bear the name and the value of the ticket's field."""
@@ -126,6 +127,7 @@ def to_ticket(row: Any) -> Ticket:
         set_by_person=tuple(row.set_by_person),
         opened_by_product=row.opened_by_product,
         reminders=tuple(FollowUpKind(kind) for kind in row.reminders),
+        unsubscribed_at=row.unsubscribed_at,
         version=row.version,
     )
 

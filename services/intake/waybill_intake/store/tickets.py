@@ -80,9 +80,6 @@ _LAST_MESSAGES = text(
     ORDER BY created_at DESC, id DESC LIMIT :limit
     """
 )
-_UNSUBSCRIBE = text(
-    "UPDATE tickets SET unsubscribed_at = :at WHERE id = :id AND unsubscribed_at IS NULL"
-)
 _SECRET = text("SELECT value FROM secrets WHERE name = :name")
 
 
@@ -182,11 +179,6 @@ async def last_replies(connection: AsyncConnection, ticket_id: UUID, limit: int)
         _LAST_MESSAGES, {"ticket_id": ticket_id, "kind": MessageKind.REPLY.value, "limit": limit}
     )
     return [to_message(row) for row in rows][::-1]
-
-
-async def unsubscribe(uow: UnitOfWork, ticket_id: UUID) -> None:
-    """Keep that the submitter wants no more messages about the ticket."""
-    await uow.execute(_UNSUBSCRIBE, {"id": ticket_id, "at": uow.now})
 
 
 async def secret(connection: AsyncConnection, name: str) -> bytes:

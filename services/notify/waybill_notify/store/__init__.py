@@ -16,6 +16,7 @@ from waybill_notify.store.ledger import (
     lock,
     note_away,
     revive,
+    suppress_deliveries,
 )
 from waybill_notify.store.tickets import (
     Picture,
@@ -50,4 +51,5 @@ __all__ = [
     "read_pictures",
     "revive",
     "save_pictures",
+    "suppress_deliveries",
 ]

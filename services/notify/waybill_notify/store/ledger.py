@@ -33,6 +33,8 @@ class NewDelivery:
     facts: Mapping[str, Any]
     traceparent: str | None
     tracestate: str | None
+    suppressed: bool = False
+    """Only for the record: the recipient does not want it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +62,18 @@ _ADD = text(
                           channel, recipient, state, message_id, facts, created_at, waiting_since,
                           updated_at, next_attempt_at, traceparent, tracestate)
     SELECT id, ticket_id, product, event_id, event_type, event_source, template, :channel,
-           recipient, 'pending', message_id, facts, :now, :now, :now, :now, traceparent, tracestate
+           recipient, CASE WHEN suppressed THEN 'suppressed' ELSE 'pending' END, message_id,
+           CASE WHEN suppressed THEN '{}' ELSE facts END, :now, :now, :now,
+           CASE WHEN suppressed THEN NULL ELSE CAST(:now AS timestamptz) END,
+           traceparent, tracestate
     FROM unnest(
         CAST(:id AS uuid[]), CAST(:ticket_id AS uuid[]), CAST(:product AS text[]),
         CAST(:event_id AS text[]), CAST(:event_type AS text[]), CAST(:event_source AS text[]),
         CAST(:template AS text[]), CAST(:recipient AS text[]), CAST(:message_id AS text[]),
-        CAST(:facts AS jsonb[]), CAST(:traceparent AS text[]), CAST(:tracestate AS text[])
+        CAST(:facts AS jsonb[]), CAST(:traceparent AS text[]), CAST(:tracestate AS text[]),
+        CAST(:suppressed AS boolean[])
     ) AS n (id, ticket_id, product, event_id, event_type, event_source, template, recipient,
-            message_id, facts, traceparent, tracestate)
+            message_id, facts, traceparent, tracestate, suppressed)
     ON CONFLICT ON CONSTRAINT deliveries_once DO NOTHING
     """
 )
@@ -124,10 +130,12 @@ _FINISH = text(
             CAST(:attempts AS integer[]), CAST(:next_attempt_at AS timestamptz[]),
             CAST(:last_error AS text[]), CAST(:delivered_at AS timestamptz[])
         ) AS u (u_id, u_claim, state, attempts, next_attempt_at, last_error, delivered_at)
-        JOIN (SELECT id, claim, state AS present FROM deliveries
+        JOIN (SELECT id, claim, recipient, state AS present FROM deliveries
               WHERE id = ANY (CAST(:id AS uuid[])) ORDER BY id FOR UPDATE) AS l ON l.id = u.u_id
         WHERE (l.present = 'pending' AND l.claim = u.u_claim)
            OR (u.state = 'delivered' AND l.present IN ('pending', 'dead'))
+           -- what was on its way when its recipient unsubscribed
+           OR (u.state = 'delivered' AND l.present = 'suppressed' AND l.recipient <> '{ERASED}')
     ) AS n
     WHERE d.id = n.u_id
     RETURNING {", ".join("d." + name.strip() for name in _COLUMNS.split(","))}
@@ -185,6 +193,19 @@ _LIST_OF_TICKET = text(
     SELECT {_COLUMNS} FROM deliveries
     WHERE ticket_id = :ticket_id AND (CAST(:after AS uuid) IS NULL OR id > :after)
     ORDER BY id LIMIT :most
+    """
+)
+_SUPPRESS = text(
+    """
+    WITH unwanted AS (
+        SELECT id FROM deliveries
+        WHERE ticket_id = ANY (CAST(:ids AS uuid[])) AND state = 'pending'
+        ORDER BY id FOR UPDATE
+    )
+    UPDATE deliveries
+    SET state = 'suppressed', next_attempt_at = NULL, claim = NULL, claimed_until = NULL,
+        facts = '{}', text_body = NULL, html_body = NULL, unsubscribe_url = NULL, updated_at = :now
+    FROM unwanted WHERE deliveries.id = unwanted.id
     """
 )
 _ERASE_DELIVERIES = text(
@@ -347,6 +368,12 @@ async def list_of_ticket(
         _LIST_OF_TICKET, {"ticket_id": ticket_id, "after": after, "most": most}
     )
     return [_delivery(row) for row in rows]
+
+
+async def suppress_deliveries(uow: UnitOfWork, ticket_ids: Sequence[UUID]) -> None:
+    """Send no more of what waits to be sent about these tickets."""
+    if ticket_ids:
+        await uow.execute(_SUPPRESS, {"ids": list(ticket_ids), "now": uow.now})
 
 
 async def erase_deliveries(uow: UnitOfWork, ticket_ids: Sequence[UUID]) -> None:

@@ -93,8 +93,8 @@ Global___TicketOpened: _TypeAlias = TicketOpened  # noqa: Y015
 
 @_typing.final
 class TicketEdited(_message.Message):
-    """Fields of a ticket were changed: by a person, by triage, or because a product asked again for the same
-    `external_ref` (`occurrences`). Never its status.
+    """Fields of a ticket were changed: by a person, by triage, because a product asked again for the same `external_ref`
+    (`occurrences`), or because the submitter wants no more messages (`unsubscribed_at`). Never its status.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
