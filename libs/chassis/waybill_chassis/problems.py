@@ -62,7 +62,9 @@ class Problem(Exception):
             document["instance"] = instance
         if self.errors:
             document["errors"] = self.errors
-        return self.extra | document
+        return document | {
+            name: value for name, value in self.extra.items() if name not in document
+        }
 
 
 class Malformed(Problem):

@@ -24,8 +24,9 @@ class DeadLetter(_message.Message):
     """A record that could not be handled, complete enough to be replayed as it was.
 
     Topic `waybill.<service>.dead-letters.v1`; key: the key of the original record; `ce_type`
-    `waybill.common.v1.DeadLetter`. It is written in the same transaction that marks the original as handled, so that a
-    record is either handled or found here. It may hold personal data: the topic keeps it 7 days at most.
+    `waybill.common.v1.DeadLetter`. The original is acknowledged only after one transaction has either handled it or
+    written this, so that a record is always handled or found here. The same record may be put aside again after a crash,
+    under the same `ce_id`. It may hold personal data: the topic keeps it 7 days at most.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
