@@ -9,6 +9,7 @@ import os
 import random
 import secrets
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -59,6 +60,8 @@ class Aftermath:
     stack: Stack
     tickets: list[Ticket]
     killer: Killer
+    troubles: Counter[str]
+    """What made clients try again, and how often."""
     facts: Facts
 
 
@@ -87,7 +90,8 @@ async def _chaos(stack: Stack) -> Aftermath:
     _say(f"clients tried again after {dict(load.clients.troubles) or 'nothing'}")
     seconds = await settled(stack.settings, SETTLE_SECONDS)
     _say(f"settled {seconds:.1f} s after everything was up")
-    return Aftermath(stack, tickets, killer, await gather(stack.settings))
+    facts = await gather(stack.settings)
+    return Aftermath(stack, tickets, killer, load.clients.troubles, facts)
 
 
 def _say(*lines: str) -> None:
