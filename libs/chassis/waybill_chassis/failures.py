@@ -71,6 +71,12 @@ def is_transient(error: Exception) -> bool:
     return isinstance(translated(error, {}) or _of_infrastructure(error), Unavailable)
 
 
+def bad_input(error: Exception) -> str | None:
+    """What is wrong with the input that led to `error`; None if it was not the input's fault."""
+    problem = translated(error, {}) or _of_infrastructure(error)
+    return problem.detail if isinstance(problem, Invalid) else None
+
+
 def _of_infrastructure(error: Exception) -> Problem | None:
     if isinstance(error, DBAPIError):
         return _of_database(error)

@@ -6,6 +6,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from waybill_chassis.problems import invalid_field
+
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
     """A moment for a field of a message; None leaves the field unset."""
@@ -26,8 +28,14 @@ def duration(span: timedelta | None) -> Duration | None:
 
 
 def moment(message: Message, field: str) -> datetime | None:
-    """The moment that a field of a message holds, in UTC; None where it is not set."""
+    """The moment that a field of a message holds, in UTC; None where it is not set.
+
+    `Invalid` for one that no calendar has.
+    """
     if not message.HasField(field):
         return None
-    found: datetime = getattr(message, field).ToDatetime(UTC)
+    try:
+        found: datetime = getattr(message, field).ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise invalid_field(field, "must be a time of the years 1 to 9999") from None
     return found

@@ -1,14 +1,17 @@
 """Any of the five services with one ticket in it, and a look at all that it keeps."""
 
+import dataclasses
 import importlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from sqlalchemy import text
 from waybill.common.v1 import ticket_enums_pb2 as words
@@ -40,8 +43,8 @@ class Scene:
 
     name: str
     service: TestedService[Any]
-    ids: dict[str, str] = field(default_factory=dict)
-    _offsets: Any = field(default_factory=itertools.count)
+    ids: dict[str, str] = dataclasses.field(default_factory=dict)
+    _offsets: Any = dataclasses.field(default_factory=itertools.count)
     _look: Any = None
 
     def token(self, *roles: str, **options: Any) -> dict[str, str]:
@@ -184,3 +187,101 @@ def scene(
             yield found
 
     return make
+
+
+_WORDS = ("", "x", "a\x00b", "\N{RIGHT-TO-LEFT OVERRIDE}", "y" * 50_000, str(new_id()))
+_FARTHEST = (2**62, -(2**62), -62_135_596_800, 253_402_300_799)
+_WILD: dict[int, tuple[Any, ...]] = {
+    FieldDescriptor.TYPE_STRING: _WORDS,
+    FieldDescriptor.TYPE_BYTES: (b"", b"\xff"),
+    FieldDescriptor.TYPE_BOOL: (True, False),
+    FieldDescriptor.TYPE_ENUM: (0, 99, -1),
+    FieldDescriptor.TYPE_INT32: (0, -1, -(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_INT64: (0, -1, -(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_DOUBLE: (0.0, -1.0, 1e308, float("nan"), float("inf")),
+}
+"""What a field may hold by the contract's types, though it makes no sense."""
+
+
+def whole(kind: type[Message], at: int) -> Any:
+    """A message with something plausible in every field; times are `at` in seconds."""
+    message: Any = kind()
+    if kind.DESCRIPTOR.full_name in ("google.protobuf.Timestamp", "google.protobuf.Duration"):
+        message.seconds = at if kind.DESCRIPTOR.name == "Timestamp" else 60
+        return message
+    if kind.DESCRIPTOR.file.package == "google.protobuf":
+        return message
+    for field in kind.DESCRIPTOR.fields:
+        value: Any = None
+        match field.type:
+            case FieldDescriptor.TYPE_MESSAGE:
+                inner = field.message_type
+                if not inner.GetOptions().map_entry:
+                    value = whole(inner._concrete_class, at)
+            case FieldDescriptor.TYPE_STRING:
+                value = str(new_id()) if field.name.endswith("id") else "x"
+            case FieldDescriptor.TYPE_BYTES:
+                value = b"x"
+            case _:
+                value = 1
+        if value is None:
+            continue
+        if field.is_repeated:
+            getattr(message, field.name).append(value)
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            getattr(message, field.name).CopyFrom(value)
+        else:
+            setattr(message, field.name, value)
+    return message
+
+
+def wild(good: Any, into: set[str], path: tuple[str, ...] = ()) -> Iterator[Any]:
+    """Copies of a whole message with one field wrong in each.
+
+    The kinds of message in `into` were gone through before, and are not again.
+    """
+    for field in _at(good, path).DESCRIPTOR.fields:
+        inner = field.message_type
+        if inner is None:
+            for value in _WILD[field.type]:
+                yield _with(good, path, field, [value, value] if field.is_repeated else value)
+        elif inner.full_name == "google.protobuf.Timestamp" and not field.is_repeated:
+            for seconds in _FARTHEST:
+                yield _with(good, (*path, field.name), inner.fields_by_name["seconds"], seconds)
+            for nanos in (-1, 2**31 - 1):
+                yield _with(good, (*path, field.name), inner.fields_by_name["nanos"], nanos)
+        elif inner.full_name == "google.protobuf.Duration" and not field.is_repeated:
+            for seconds in _FARTHEST:
+                yield _with(good, (*path, field.name), inner.fields_by_name["seconds"], seconds)
+        elif not field.is_repeated and inner.file.package != "google.protobuf":
+            yield _with(good, path, field, inner._concrete_class())
+            if inner.full_name not in into:
+                into.add(inner.full_name)
+                yield from wild(good, into, (*path, field.name))
+        yield _with(good, path, field, None)
+
+
+def _at(message: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        message = getattr(message, name)
+    return message
+
+
+def _with(good: Any, path: tuple[str, ...], field: Any, value: Any) -> Any:
+    copy = type(good)()
+    copy.CopyFrom(good)
+    there = _at(copy, path)
+    there.ClearField(field.name)
+    if field.is_repeated:
+        getattr(there, field.name).extend(value or ())
+    elif isinstance(value, Message):
+        getattr(there, field.name).CopyFrom(value)
+    elif value is not None:
+        setattr(there, field.name, value)
+    return copy
+
+
+@pytest.fixture
+def messages() -> SimpleNamespace:
+    """Makes whole messages, and wild ones of them."""
+    return SimpleNamespace(whole=whole, wild=wild)

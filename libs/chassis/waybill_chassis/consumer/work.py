@@ -20,7 +20,7 @@ from waybill_chassis.consumer.turn import Turn, pause_of
 from waybill_chassis.database import Database, UnitOfWork
 from waybill_chassis.dead_letters import Share, TooManyDeadLetters
 from waybill_chassis.events import Event, InvalidEvent
-from waybill_chassis.failures import is_transient
+from waybill_chassis.failures import bad_input, is_transient
 from waybill_chassis.telemetry import within
 
 Handle = Callable[[UnitOfWork, Sequence[Event[Any]]], Awaitable[None]]
@@ -124,6 +124,8 @@ class Work:
                         hold(error)
                     else:
                         failures += 1
+                        if reason := bad_input(error):
+                            error = InvalidEvent(reason)
                         if isinstance(error, InvalidEvent) or failures >= ATTEMPTS:
                             message.error = error
                             break
