@@ -242,7 +242,9 @@ def wild(good: Any, into: set[str], path: tuple[str, ...] = ()) -> Iterator[Any]
     """
     for field in _at(good, path).DESCRIPTOR.fields:
         inner = field.message_type
-        if inner is None:
+        if inner is not None and inner.GetOptions().map_entry:
+            yield _with(good, path, field, {"": "", "a\x00b": "a\x00b", "y" * 5000: "x"})
+        elif inner is None:
             for value in _WILD[field.type]:
                 yield _with(good, path, field, [value, value] if field.is_repeated else value)
         elif inner.full_name == "google.protobuf.Timestamp" and not field.is_repeated:
@@ -272,11 +274,13 @@ def _with(good: Any, path: tuple[str, ...], field: Any, value: Any) -> Any:
     copy.CopyFrom(good)
     there = _at(copy, path)
     there.ClearField(field.name)
-    if field.is_repeated:
-        getattr(there, field.name).extend(value or ())
+    if isinstance(value, dict):
+        getattr(there, field.name).update(value)
+    elif field.is_repeated and value:
+        getattr(there, field.name).extend(value)
     elif isinstance(value, Message):
         getattr(there, field.name).CopyFrom(value)
-    elif value is not None:
+    elif not field.is_repeated and value is not None:
         setattr(there, field.name, value)
     return copy
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from waybill_chassis import auth, metrics
 from waybill_chassis.auth import Principal, TokenVerifier
 from waybill_chassis.events import TraceContext
 from waybill_chassis.failures import problem_of
-from waybill_chassis.problems import Problem, Translate
+from waybill_chassis.problems import Malformed, Problem, Translate
 from waybill_chassis.rpc import statuses
 from waybill_chassis.rpc.calls import Call, current
 from waybill_chassis.telemetry import span
@@ -63,7 +64,7 @@ class Answering(grpc.aio.ServerInterceptor):
         if handler is None or method.startswith(OPEN):
             return handler  # type: ignore[no-any-return]
         kinds = {
-            "request_deserializer": handler.request_deserializer,
+            "request_deserializer": _reading(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
         name = method.removeprefix("/")
@@ -77,14 +78,14 @@ class Answering(grpc.aio.ServerInterceptor):
 
     def _unary(self, name: str, behaviour: Behaviour) -> Behaviour:
         async def answer(request: Any, context: Context) -> Any:
-            return await self._answer(name, context, lambda: behaviour(request, context))
+            return await self._answer(name, context, lambda: behaviour(_readable(request), context))
 
         return answer
 
     def _stream(self, name: str, behaviour: Behaviour) -> Behaviour:
         async def answer(request: Any, context: Context) -> None:
             async def send_all() -> None:
-                async with aclosing(behaviour(request, context)) as items:
+                async with aclosing(behaviour(_readable(request), context)) as items:
                     async for item in items:
                         await context.write(item)
 
@@ -114,6 +115,24 @@ class Answering(grpc.aio.ServerInterceptor):
         if token is None:
             raise auth.missing()
         return await self._verifier.verify(token)
+
+
+def _reading(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Read a request, or give the refusal of one that cannot be: gRPC calls that INTERNAL."""
+
+    def read(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return Malformed("The request is not the message that this method takes.")
+
+    return read
+
+
+def _readable(request: Any) -> Any:
+    if isinstance(request, Malformed):
+        raise request
+    return request
 
 
 class _Outcome:
