@@ -51,7 +51,7 @@ async def tested_service(
     database_url: str,
     mint: Mint,
     clock: ManualClock,
-    broker: str = AWAY,
+    broker: str = AWAY,  # noqa: PT028 - no test, though its name begins like one
     **settings: Any,
 ) -> AsyncIterator[TestedService[S]]:
     """The service over a migrated database; its peers are away unless `settings` name them."""
