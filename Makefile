@@ -4,7 +4,7 @@ BIN := .venv/bin
 PACKAGES := libs/chassis proto/gen $(wildcard services/*) cli
 UPSTREAMS := intake=intake:8101 routing=routing:8102 sla=sla:8103 notify=notify:8104 kb=kb:8105
 
-.PHONY: help run down tools setup test lint types proto check bench gateway lock
+.PHONY: help run down tools setup test lint types proto check bench gateway lock chaos
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{split($$1, name, ":"); printf "  make %-8s %s\n", name[1], $$2}'
@@ -75,3 +75,7 @@ lock: setup  ## Resolve all dependencies anew into requirements.lock
 	  --no-emit-package waybill-chassis --no-emit-package waybill-proto \
 	  libs/chassis/pyproject.toml proto/gen/pyproject.toml services/*/pyproject.toml cli/pyproject.toml \
 	  -o requirements.lock
+
+chaos: setup  ## Kill processes at random for longer than CI does
+	@WAYBILL_CHAOS_SECONDS=$${WAYBILL_CHAOS_SECONDS:-180} WAYBILL_CHAOS_SERVERS=1 \
+	  $(BIN)/pytest -q -s tests/chaos
