@@ -1,13 +1,13 @@
 # One target a command; nothing clever. `make help` lists them.
 .DEFAULT_GOAL := help
 BIN := .venv/bin
-PACKAGES := libs/chassis proto/gen $(wildcard services/*) cli
+PACKAGES := libs/chassis proto/gen $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) cli
 UPSTREAMS := intake=intake:8101 routing=routing:8102 sla=sla:8103 notify=notify:8104 kb=kb:8105
 
-.PHONY: help run down tools setup test lint types proto check bench gateway lock chaos
+.PHONY: help run down tools setup test lint types proto contracts check bench gateway lock chaos
 
 help:  ## Show this help
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{split($$1, name, ":"); printf "  make %-8s %s\n", name[1], $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{split($$1, name, ":"); printf "  make %-9s %s\n", name[1], $$2}'
 
 run: tools setup  ## Start the whole stack, send a first ticket through it, show its journey
 	@$(BIN)/waybill up
@@ -49,18 +49,24 @@ setup: .venv/.ready  ## Make the virtual environment from the lock file
 test: setup  ## Run every test, on a real broker and a real database
 	@$(BIN)/pytest -n 2 --dist loadfile -q
 
-lint: setup  ## Check style: Python, YAML
+lint: setup  ## Check style, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@said=$$($(BIN)/lint-imports --no-cache) || { echo "$$said"; exit 1; }
 	@$(BIN)/yamllint --strict docker-compose.yml deploy
 
 types: setup  ## Check types
 	@$(BIN)/mypy libs/chassis/waybill_chassis cli/waybill_cli $(wildcard services/*/waybill_*)
 
-proto: setup  ## Check the contracts and generate their stubs
-	@$(BIN)/buf lint proto
+proto: setup  ## Generate the contracts' stubs, then check the contracts
 	@$(BIN)/python proto/generate.py
+	@$(MAKE) --no-print-directory contracts
 
-check: lint types test  ## Everything that CI checks
+contracts: setup  ## Check the contracts: style, stubs, nothing released is broken
+	@$(BIN)/buf lint proto
+	@$(BIN)/python proto/generate.py --check
+	@$(BIN)/python proto/breaking.py
+
+check: lint types contracts test  ## Everything that CI checks
 
 bench: setup  ## Run the measurements one after the other; each prints a table
 	@for each in $(wildcard bench/[a-z]*.py); do echo; echo "$$each"; $(BIN)/python $$each || exit 1; done
