@@ -39,7 +39,7 @@ KIM = "kim@example.com"
 
 @dataclass
 class Scene:
-    """A service, and the ids of what is in it: its ticket, an agent, an article, a delivery."""
+    """A service, and the ids of what is in it by the paths' own words, without their s."""
 
     name: str
     service: TestedService[Any]
@@ -153,14 +153,19 @@ class Scene:
                 made = await self.ask("POST", "/v1/articles", article)
                 self.ids["article"] = made["id"]
                 await self.ask("POST", f"/v1/articles/{made['id']}/publish")
+                self.ids["draft"] = (await self.ask("POST", "/v1/articles", article))["id"]
+                reply = {"name": "hi", "title": "Hi", "products": ["demo"]}
+                reply["bodies"] = [{"language": "en", "text": "Hello"}]
+                self.ids["quick-replie"] = (await self.ask("POST", "/v1/quick-replies", reply))[
+                    "id"
+                ]
             case "notify":
                 made = await self.ask("GET", "/v1/deliveries")
-                self.ids["delivery"] = made["items"][0]["id"]
+                self.ids["deliverie"] = made["items"][0]["id"]
 
     def id_in(self, path: str) -> str:
         """The id that stands in such a path."""
-        kind = path.split("/")[2].removesuffix("s").replace("deliverie", "delivery")
-        return self.ids.get(kind, "")
+        return self.ids.get(path.split("/")[2].removesuffix("s"), "")
 
 
 @pytest.fixture
