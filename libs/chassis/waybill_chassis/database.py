@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from google.protobuf.message import Message
 from sqlalchemy import Executable, text
 from sqlalchemy.engine import CursorResult, make_url
@@ -25,6 +26,19 @@ _SERVER_SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
 }
+
+
+async def _connect(*args: Any, **kwargs: Any) -> "asyncpg.Connection[Any]":
+    """Connect; whatever the server says against it is a `ConnectionError`.
+
+    SQLAlchemy passes the driver's own errors on here, and nobody expects those: a server that
+    starts, stops or recovers would end every part that waits for it.
+    """
+    try:
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(*args, **kwargs)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
+    return connection
 
 
 class UnitOfWork:
@@ -116,6 +130,7 @@ class Database:
             pool_pre_ping=False,
             pool_use_lifo=True,
             connect_args={
+                "async_creator_fn": _connect,
                 "timeout": 5,
                 "command_timeout": 35,
                 "server_settings": _SERVER_SETTINGS
