@@ -83,7 +83,7 @@ class MailServer:
                     _, said = await connection.sendmail(
                         sender, [recipient], mail, mail_options=_options(sender, recipient)
                     )
-                return Outcome(Verdict.ACCEPTED, said)
+                return Outcome(Verdict.ACCEPTED, _kept(said))
         except (Away, SMTPException, OSError, TimeoutError, ValueError) as error:
             return self._outcome_of(error)
 
@@ -93,15 +93,15 @@ class MailServer:
                 return Outcome(Verdict.AWAY, str(error))
             case SMTPRecipientsRefused():
                 first = error.recipients[0]
-                return Outcome(verdict_of(first.code), f"{first.code} {first.message}")
+                return Outcome(verdict_of(first.code), _kept(f"{first.code} {first.message}"))
             case SMTPResponseException():
-                return Outcome(verdict_of(error.code), f"{error.code} {error.message}")
+                return Outcome(verdict_of(error.code), _kept(f"{error.code} {error.message}"))
             case SMTPNotSupported() | ValueError():
-                return Outcome(Verdict.PERMANENT, str(error))
+                return Outcome(Verdict.PERMANENT, _kept(str(error)))
             case TimeoutError():
                 said = f"{self.address} did not answer within {self._timeout:g} s"
                 return Outcome(Verdict.TEMPORARY, said)
-        return Outcome(Verdict.TEMPORARY, f"{self.address} broke off: {error}")
+        return Outcome(Verdict.TEMPORARY, _kept(f"{self.address} broke off: {error}"))
 
     async def close(self) -> None:
         """Take leave of the server."""
@@ -168,9 +168,14 @@ class MailServer:
             connection.close()
             if isinstance(error, (SMTPException, OSError, TimeoutError)):
                 said = str(error) or f"no answer within {self._timeout:g} s"
-                raise Away(f"The mail server {self.address} is away: {said}") from error
+                raise Away(f"The mail server {self.address} is away: {_kept(said)}") from error
             raise
         return connection
+
+
+def _kept(said: str) -> str:
+    """What a server said, as the ledger can keep it: without NUL and halves of characters."""
+    return said.replace("\0", "?").encode(errors="replace").decode()
 
 
 def _options(sender: str, recipient: str) -> list[str]:

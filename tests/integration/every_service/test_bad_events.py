@@ -3,6 +3,8 @@
 import asyncio
 import json
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import default
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from waybill.intake.v1.requests_pb2 import TicketRequested
 from waybill.sla.v1.events_pb2 import ClockPaused
 from waybill_chassis.events import requests_topic
 from waybill_chassis.ids import new_id
+from waybill_notify.domain import Outcome, Verdict
+from waybill_notify.letters import NO_LINKS
 
 SERVICES = ("intake", "routing", "sla", "notify", "kb")
 BATCH = 40
@@ -86,6 +90,8 @@ async def test_no_event_stops_a_consumer(name: str, scene: Any, messages: Any) -
         assert {_id(record) for record in good} <= handled
         if name == "sla":
             await all_deadlines_fire(there, good)
+        if name == "notify":
+            await all_mails_end(there)
         await all_routes_answer(there, {subject for one in bad if (subject := _subject(one))})
 
 
@@ -106,6 +112,38 @@ async def all_deadlines_fire(there: Any, good: list[Any]) -> None:
         await timers.turn()
     rows = await there.rows("SELECT aggregateid FROM outbox WHERE type LIKE '%TargetBreached'")
     assert {_subject(record) for record in good} <= {row.aggregateid for row in rows}
+
+
+async def all_mails_end(there: Any) -> None:
+    """Each is written and sent, or dead with the reason; none comes again and again."""
+    (sender,) = there.service.edges.timers
+    sender._mail = Taking()
+    sender._ask = nobody_answers
+    await sender.start()
+    try:
+        async with asyncio.timeout(60):
+            while await there.rows("SELECT 1 FROM deliveries WHERE state = 'pending' LIMIT 1"):
+                await asyncio.sleep(0.05)
+    finally:
+        await sender.stop()
+
+
+async def nobody_answers(_: Any) -> tuple[Any, None]:
+    return NO_LINKS, None
+
+
+class Taking:
+    """A mail server that takes everything."""
+
+    async def reach(self) -> None:
+        """It is there."""
+
+    async def send(self, mail: bytes, **_: Any) -> Outcome:
+        message_from_bytes(mail, policy=default)
+        return Outcome(Verdict.ACCEPTED, "250 kept")
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
 
 async def all_routes_answer(there: Any, subjects: set[str]) -> None:

@@ -168,6 +168,15 @@ async def test_a_mail_refused_for_good_is_dead_and_can_be_tried_again(
     assert [a["outcome"] for a in detail["attempt_log"]] == ["permanent", "accepted"]
 
 
+async def test_a_server_that_babbles_holds_up_nobody(notify: Any, sink: Any) -> None:
+    """Whatever bytes it answers with, the delivery ends and its reason can be read."""
+    sink.answers = ["550 no\x00pe \N{LATIN SMALL LETTER E WITH ACUTE}"]
+    await notify.hear(notify.ticket().opened())
+    async with notify.sending():
+        [dead] = await notify.until_state("dead")
+    assert dead.last_error.startswith("550 no?pe")
+
+
 async def test_after_all_its_attempts_a_delivery_is_dead(notify: Any, sink: Any) -> None:
     """A server that never says yes is believed in the end."""
     sink.answers = ["451 later"] * 3
