@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes
 from email.policy import default
@@ -101,6 +102,42 @@ def _id(record: Any) -> str:
 
 def _subject(record: Any) -> str:
     return str(dict(record.headers).get("ce_subject", b"").decode())
+
+
+TRACES = (
+    (b"00-" + b"ab" * 16 + b"-" + b"cd" * 8 + b"-01", b"a=b,\x00=c,\xff"),
+    (b"00-" + b"ab" * 16 + b"-" + b"cd" * 8 + b"-01", b"a\x00b"),
+    (b"01-" + b"ab" * 16 + b"-" + b"cd" * 8 + b"-01-\x00" + b"y" * 9000, b"a=b"),
+    (b"00-" + b"\x00" * 32 + b"-" + b"cd" * 8 + b"-01", b""),
+    (b"\xff", b"z" * 100_000),
+)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+async def test_a_senseless_trace_is_no_reason_to_stop(
+    trace: tuple[bytes, bytes], scene: Any
+) -> None:
+    """Neither for what is sound nor for what is put aside or answered, where it is told of too."""
+    more = list(zip(("traceparent", "tracestate"), trace, strict=True))
+    async with scene("intake") as there, asyncio.timeout(30):
+        paused = ClockPaused()
+        facts = [there.record(paused, subject, 1) for subject in (str(new_id()), "x")]
+        wanted = {
+            "ce_type": b"waybill.intake.v1.TicketRequested",
+            "content-type": b"application/json",
+        }
+        asked = [
+            there.raw(
+                topic=requests_topic("demo"),
+                value=value,
+                headers=[*wanted.items(), ("ce_id", str(new_id()).encode())],
+            )
+            for value in (json.dumps(GOOD["TicketRequested"]).encode(), b"{")
+        ]
+        for kind, records in ((ClockPaused, facts), (TicketRequested, asked)):
+            traced = [replace(one, headers=[*one.headers, *more]) for one in records]
+            assert await there.read(there.consumer(kind), *traced)
+        assert len(await there.dead_letters()) == 1
 
 
 async def all_deadlines_fire(there: Any, good: list[Any]) -> None:

@@ -174,7 +174,8 @@ class LightSpan:
         self._context: SpanContext | None = None
         above = parse(parent) if parent is not None else None
         if recorder.sampler is None:
-            self.trace = parent if parent is not None and above is not None else NO_TRACE
+            # Spelled anew: what somebody wrote into a header may be nothing that can be kept.
+            self.trace = NO_TRACE if above is None else spell(above)
             return
         known = _links(links) if links else []
         if above is not None and _follows_parent(recorder.sampler):
