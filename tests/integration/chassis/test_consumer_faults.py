@@ -266,7 +266,7 @@ async def test_an_outage_longer_than_the_poll_interval_costs_no_partition(
 
     words = [str(n) for n in range(20)]
     async with member("one"), member("other"):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(80):
             while len(tries) < 2:  # until both have their partitions
                 await tell_again(kafka, topic, *words)
         await effects.become(words)
