@@ -20,6 +20,8 @@ LONG_FROZEN_SECONDS = 14.0
 SERVERS = ("kafka", "postgres", "mail", "gateway")
 SERVER_SECONDS = 30.0
 """A server is hit at most so often, or nothing would ever get done."""
+MOST_DOWN = 4
+"""While so many are down nothing is hit: what never gets up cannot fall."""
 _UP_SECONDS = 110.0
 
 
@@ -46,6 +48,8 @@ class Killer:
         try:
             while (now := time.monotonic() - self._began) < seconds:
                 await asyncio.sleep(self.chance.uniform(0.5, 1.5) * self.pause)
+                if len(self._down()) >= MOST_DOWN:
+                    continue
                 running = self._running()
                 services = [process for process in running if process.name not in SERVERS]
                 servers = [process for process in running if process.name in SERVERS]
@@ -110,7 +114,7 @@ class Killer:
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 1.0)
-            if not stop.is_set() and await asyncio.to_thread(self._something_is_down):
+            if not stop.is_set() and self._down():
                 await asyncio.to_thread(self.stack.run, "up", timeout=_UP_SECONDS)
         for _ in range(3):
             said = await asyncio.to_thread(self.stack.run, "up", timeout=_UP_SECONDS)
@@ -118,9 +122,10 @@ class Killer:
                 return
         raise AssertionError(f"`waybill up` does not bring the stack back: {said.out}{said.err}")
 
-    def _something_is_down(self) -> bool:
+    def _down(self) -> list[str]:
         run_dir = self.stack.settings.run_dir
-        return any(recorded(run_dir, path.stem) is None for path in run_dir.glob("*.json"))
+        names = [path.stem for path in run_dir.glob("*.json")]
+        return [name for name in names if recorded(run_dir, name) is None]
 
     def _note(self, what: str, name: str, how: str) -> None:
         self.done[what] += 1

@@ -20,9 +20,10 @@ from waybill_cli.local.settings import StackSettings
 
 PRODUCT = "demo"
 AGENTS = ("ana", "ben", "chloe", "deepak", "elif", "femi")
-PATIENCE = 180.0
+PATIENCE = 400.0
 """For how many seconds a client tries the same request again."""
 TIMEOUT = 5.0
+_AT_ONCE = 16
 
 # What becomes of a ticket, by its number; the doors take turns as the kinds do.
 KINDS = (
@@ -100,12 +101,14 @@ class Clients:
                 headers={
                     "authorization": f"Bearer {keys.mint(stack.keys_dir, claims, _TTL)}",
                 },
-                limits=httpx.Limits(max_connections=40),
+                # Whoever waits does so below: a pool that is waited for leaks when waits time out.
+                limits=httpx.Limits(max_connections=None),
                 timeout=TIMEOUT,
                 trust_env=False,
             )
             for name, claims in {**who, "shop": product}.items()
         }
+        self._busy = {name: asyncio.Semaphore(_AT_ONCE) for name in self._clients}
         self.troubles: Counter[str] = Counter()
         """Answers and errors that made a client try again."""
 
@@ -118,9 +121,11 @@ class Clients:
     ) -> httpx.Response | None:
         """The answer of whoever is there in the end; None when patience ran out."""
         deadline = time.monotonic() + PATIENCE
+        pause = 0.2
         while time.monotonic() < deadline:
             try:
-                answer = await self._clients[who].post(path, json=body, headers=dict(more))
+                async with self._busy[who]:
+                    answer = await self._clients[who].post(path, json=body, headers=dict(more))
             except httpx.TransportError as error:
                 self.troubles[type(error).__name__] += 1
             else:
@@ -128,7 +133,8 @@ class Clients:
                 if answer.status_code < 500 and not busy and answer.status_code != 429:
                     return answer
                 self.troubles[str(answer.status_code)] += 1
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(pause)
+            pause = min(1.5 * pause, 2.0)
         return None
 
 
