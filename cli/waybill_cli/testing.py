@@ -37,7 +37,7 @@ class Stack:
         """Its ports and folders."""
         return read(self.env)
 
-    def run(self, *arguments: str, timeout: float = 110.0, **more: str) -> Said:
+    def run(self, *arguments: str, timeout: float = 300.0, **more: str) -> Said:
         """Run `waybill` with these arguments; `more` are variables for this one run."""
         done = subprocess.run(
             [COMMAND, *arguments],

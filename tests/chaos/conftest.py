@@ -69,8 +69,8 @@ class Aftermath:
 def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     """The stack after the run, everything up again and settled."""
     stack = new_stack(tmp_path_factory.mktemp("chaos"), **SHORT)
-    started = stack.run("up", "--replicas", REPLICAS)
     try:
+        started = stack.run("up", "--replicas", REPLICAS)
         assert started.code == 0, started.out + started.err
         yield asyncio.run(_chaos(stack))
     finally:

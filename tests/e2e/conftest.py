@@ -10,8 +10,8 @@ from waybill_cli.testing import Stack, new_stack
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A fresh stack with the demonstration, running."""
     stack = new_stack(tmp_path_factory.mktemp("stack"))
-    started = stack.run("up")
     try:
+        started = stack.run("up")
         assert started.code == 0, started.out + started.err
         yield stack
     finally:
