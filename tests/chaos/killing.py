@@ -37,6 +37,7 @@ class Killer:
     story: list[str] = field(default_factory=list)
     _frozen: dict[int, psutil.Process] = field(default_factory=dict)
     _next_server: float = 5.0
+    _hits: int = 0
     _began: float = field(default_factory=time.monotonic)
 
     async def run(self, seconds: float) -> None:
@@ -73,7 +74,9 @@ class Killer:
         return [one for one in found if one is not None and one.pid not in self._frozen]
 
     def _hit(self, victim: Process, running: list[Process]) -> list[asyncio.Task[None]]:
-        kind = self.chance.random()
+        # However short the run, it has seen both.
+        self._hits += 1
+        kind = {1: 1.0, 2: 0.0, 3: 1.0}.get(self._hits, self.chance.random())
         if kind < 0.35:
             return [asyncio.create_task(self._freeze(victim))]
         together = [victim]
