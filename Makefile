@@ -47,7 +47,7 @@ tools:
 setup: .venv/.ready  ## Make the virtual environment from the lock file
 
 test: setup  ## Run every test, on a real broker and a real database
-	@$(BIN)/pytest -n 2 --dist loadgroup -q
+	@$(BIN)/pytest -n 2 --dist loadfile -q
 
 lint: setup  ## Check style, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,10 +1,13 @@
 """The `waybill` command in an environment of its own, for tests that need a stack."""
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,24 @@ class Stack:
         """A client of its gateway."""
         url = self.settings.gateway_url
         return httpx.Client(base_url=url, trust_env=False, timeout=15.0, **options)
+
+
+@contextmanager
+def running_stack(folder: Path, *arguments: str, **more: str) -> Iterator[Stack]:
+    """A fresh stack that runs for as long as the block lasts; `arguments` go to `waybill up`.
+
+    Parallel test workers take turns: two whole stacks side by side are too much for two cores.
+    """
+    with (Path(tempfile.gettempdir()) / "waybill-stack.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        stack = new_stack(folder, **more)
+        try:
+            started = stack.run("up", *arguments)
+            assert started.code == 0, started.out + started.err
+            yield stack
+        finally:
+            stopped = stack.run("down")
+        assert stopped.code == 0, stopped.err
 
 
 def new_stack(folder: Path, **more: str) -> Stack:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from waybill_cli.testing import Stack, new_stack
+from waybill_cli.testing import Stack, running_stack
 
 from .facts import Facts, gather, rows, settled
 from .killing import Killer
@@ -68,14 +68,9 @@ class Aftermath:
 @pytest.fixture(scope="module")
 def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     """The stack after the run, everything up again and settled."""
-    stack = new_stack(tmp_path_factory.mktemp("chaos"), **SHORT)
-    try:
-        started = stack.run("up", "--replicas", REPLICAS)
-        assert started.code == 0, started.out + started.err
+    folder = tmp_path_factory.mktemp("chaos")
+    with running_stack(folder, "--replicas", REPLICAS, **SHORT) as stack:
         yield asyncio.run(_chaos(stack))
-    finally:
-        stopped = stack.run("down")
-    assert stopped.code == 0, stopped.err
 
 
 async def _chaos(stack: Stack) -> Aftermath:

@@ -23,7 +23,7 @@ from .conftest import RESOLUTION_SECONDS, RESPONSE_SECONDS, SECONDS, Aftermath
 from .facts import Owned, Told, last, moment, same
 from .load import Ticket
 
-pytestmark = pytest.mark.timeout(420 + 6 * SECONDS)
+pytestmark = pytest.mark.timeout(900 + 6 * SECONDS)
 
 MILLISECOND = timedelta(milliseconds=1)
 """The broker keeps its times no finer."""

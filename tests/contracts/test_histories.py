@@ -22,6 +22,7 @@ import pytest
 import yaml
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from google.protobuf import json_format
 from waybill_chassis.consumer import Consumer
 from waybill_chassis.consumer.decoding import Decoder
@@ -383,7 +384,10 @@ async def over(kafka: str, listener: Any) -> AsyncIterator[Deliver]:
                 await asyncio.sleep(0.02)
 
     async def acknowledged() -> bool:
-        held = await admin.list_consumer_group_offsets(group)
+        try:
+            held = await admin.list_consumer_group_offsets(group)
+        except GroupCoordinatorNotAvailableError:  # a fresh broker's first group is in the making
+            return False
         return all(at in held and held[at].offset >= end for at, end in published.items())
 
     try:
