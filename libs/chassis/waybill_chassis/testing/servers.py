@@ -32,16 +32,46 @@ def docker_answers() -> bool:
 
 
 @contextmanager
+def _docker_broker() -> Iterator[str]:
+    # testcontainers' own Kafka needs the scripts of another vendor's image. The port is chosen
+    # here, since the broker must know the address that it tells to its clients.
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+    from waybill_cli.local.processes import HOST, free_port
+
+    port = free_port()
+    container = (
+        DockerContainer("apache/kafka:4.1.1")
+        .with_bind_ports(9092, port)
+        .with_envs(
+            KAFKA_NODE_ID="1",
+            KAFKA_PROCESS_ROLES="broker,controller",
+            KAFKA_CONTROLLER_QUORUM_VOTERS="1@localhost:9093",
+            KAFKA_CONTROLLER_LISTENER_NAMES="CONTROLLER",
+            KAFKA_LISTENERS="PLAINTEXT://:9092,CONTROLLER://:9093",
+            KAFKA_ADVERTISED_LISTENERS=f"PLAINTEXT://{HOST}:{port}",
+            KAFKA_LISTENER_SECURITY_PROTOCOL_MAP="PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            KAFKA_AUTO_CREATE_TOPICS_ENABLE="false",
+            KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR="1",
+            KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR="1",
+            KAFKA_TRANSACTION_STATE_LOG_MIN_ISR="1",
+            KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS="0",
+        )
+        .waiting_for(LogMessageWaitStrategy("Kafka Server started"))
+    )
+    with container:
+        yield f"{HOST}:{port}"
+
+
+@contextmanager
 def broker() -> Iterator[str]:
     """The address of a Kafka broker, for as long as the block lasts."""
     if address := os.environ.get(KAFKA):
         yield address
         return
     if docker_answers():
-        from testcontainers.kafka import KafkaContainer
-
-        with KafkaContainer("apache/kafka:4.1.1") as container:
-            yield container.get_bootstrap_server()
+        with _docker_broker() as address:
+            yield address
         return
     from waybill_cli.local import kafka
 
@@ -62,7 +92,8 @@ def database_server() -> Iterator[str]:
     if docker_answers():
         from testcontainers.postgres import PostgresContainer
 
-        with PostgresContainer("pgvector/pgvector:pg18", driver=None) as container:
+        server = PostgresContainer("pgvector/pgvector:pg18", driver=None)
+        with server.with_command("postgres -c max_connections=300") as container:
             yield container.get_connection_url()
         return
     from waybill_cli.local import postgres
