@@ -2,7 +2,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -117,11 +116,6 @@ def routes(touched: list[str], away: Database) -> APIRouter:
         return respond(None)
 
     return router
-
-
-@pytest.fixture
-def mint(tmp_path: Path) -> Mint:
-    return Mint(tmp_path)
 
 
 @pytest.fixture

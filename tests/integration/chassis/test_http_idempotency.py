@@ -2,7 +2,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -73,11 +72,6 @@ def routes(database: Database, gate: Gate) -> APIRouter:
 @pytest.fixture
 def gate() -> Gate:
     return Gate()
-
-
-@pytest.fixture
-def mint(tmp_path: Path) -> Mint:
-    return Mint(tmp_path)
 
 
 @pytest.fixture

@@ -18,11 +18,6 @@ from waybill_chassis.problems import Forbidden, Unauthenticated, Unavailable
 from waybill_chassis.testing.tokens import Mint
 
 
-@pytest.fixture
-def mint(tmp_path: Path) -> Mint:
-    return Mint(tmp_path)
-
-
 async def refusal(verifier: TokenVerifier, token: str) -> str:
     with pytest.raises(Unauthenticated) as caught:
         await verifier.verify(token)

@@ -100,10 +100,10 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         """The newest version for agents, the published one for everybody else."""
         async with database.reading() as connection:
             article = await articles.read(connection, id, reader)
+            if reader is None or not reader.has("agent"):
+                return respond(shown(article), version=article.version)
             counts = await store.feedback_counts(connection, id)
-        agent = reader is not None and reader.has("agent")
-        answer = shown_to_agents(article, counts) if agent else shown(article)
-        return respond(answer, version=article.version)
+        return respond(shown_to_agents(article, counts), version=article.version)
 
     @routes.patch("/{id}")
     async def edit(

@@ -10,6 +10,7 @@ from waybill_chassis.problems import check_version, invalid_field
 
 from waybill_routing.domain import (
     Agent,
+    AlreadyAssigned,
     Case,
     Desk,
     Method,
@@ -35,7 +36,12 @@ async def claim(uow: UnitOfWork, ticket_id: UUID, agent: Agent, origin: Origin) 
     """
     case = await _held(uow, ticket_id)
     owner = case.assignment.agent_id
-    desk = await desk_for(uow, [case], agents={agent.id, owner or agent.id})
+    if owner not in (None, agent.id) and not case.ticket.closed:
+        # Whoever has lost locks no agent: a herd of claims would queue up behind those rows.
+        winner = await people.by_id(uow.connection, owner)
+        assert winner is not None
+        raise AlreadyAssigned(winner)
+    desk = await desk_for(uow, [case], agents={agent.id})
     desk.take(ticket_id, agent.id, Method.CLAIM, f"claimed by {agent.name}")
     return await _done(uow, desk, ticket_id, origin)
 
