@@ -59,6 +59,7 @@ class Process:
             # Asked here rather than waited for: nobody may be there to collect a dead process.
             while time.monotonic() < deadline:
                 if self.find() is None:
+                    _collect()
                     return number != self.stop_signal
                 time.sleep(0.02)
         raise StackError(f"{self.name} (pid {self.pid}) does not end; end it by hand")
@@ -202,6 +203,11 @@ def blocking(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end from plain code, also where an event loop already runs."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
+
+
+def _collect() -> None:
+    """Forget those of our children that have ended."""
+    _children[:] = [child for child in _children if child.poll() is None]
 
 
 def _seconds_after_boot(process: psutil.Process) -> float:

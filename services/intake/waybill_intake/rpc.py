@@ -66,10 +66,11 @@ class Tickets(TicketServiceServicer):
             raise invalid_field("message_limit", f"must be 0 to {_MOST_MESSAGES}")
         async with self._rt.database.reading() as connection:
             id = await id_of(connection, request.id_or_number)
+            # Before the ticket: a number that is too high would make its event look stale.
+            sequence = await lists.sequence_of(connection, id)
             seen = await lists.see(connection, id)
             if seen is None or not access.can_see(caller, seen.ticket):
                 raise unknown_ticket(request.id_or_number)
-            sequence = await lists.sequence_of(connection, id)
             messages = (
                 await tickets.last_replies(connection, id, request.message_limit)
                 if request.message_limit

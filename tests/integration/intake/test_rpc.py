@@ -30,6 +30,7 @@ from waybill_chassis.problems import Forbidden, Invalid, NotFound
 from waybill_chassis.rpc import GrpcServer, Peers, Servicer
 from waybill_chassis.settings import SERVICES
 from waybill_chassis.testing.services import AWAY
+from waybill_intake.store import lists
 
 
 class Owners(AssignmentServiceServicer, ClockServiceServicer):  # type: ignore[misc]
@@ -115,6 +116,26 @@ async def test_a_ticket_is_told_with_its_conversation(intake: Any, ask: Any, eve
     request.include_action_links = True
     with pytest.raises(Forbidden):
         await ask("GetTicket", request, role="agent")
+
+
+async def test_a_change_in_mid_answer_never_makes_its_own_event_look_stale(
+    intake: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever keeps the answer must still take the event of a change that it does not show."""
+    ticket = await intake.open()
+    see = lists.see
+
+    async def seen_just_before_a_change(*arguments: Any) -> Any:
+        found = await see(*arguments)
+        monkeypatch.setattr(lists, "see", see)
+        await intake.move(ticket, "resolved")
+        return found
+
+    monkeypatch.setattr(lists, "see", seen_just_before_a_change)
+    answer = await ask("GetTicket", GetTicketRequest(id_or_number=ticket["id"]))
+    # Each change is one version and one event.
+    assert (answer.sequence, answer.ticket.version) == (1, 1)
+    assert len(await intake.told(ticket)) == 2
 
 
 async def test_all_tickets_stream_in_the_order_they_changed(intake: Any, ask: Any) -> None:
