@@ -44,3 +44,12 @@ def run_env() -> None:
     context.configure(connection=connection, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()
+
+
+def run_sql(statements: str) -> None:
+    """Run the statements of a migration; each ends with `;` at the end of a line."""
+    from alembic import op
+
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            op.execute(statement)

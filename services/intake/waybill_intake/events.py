@@ -150,6 +150,12 @@ def to_ticket(ticket: Ticket) -> ticket_pb2.Ticket:
         set_by_person=ticket.set_by_person,
         version=ticket.version,
         unsubscribed_at=timestamp(ticket.unsubscribed_at),
+        attachment_ids=map(str, ticket.attachment_ids),
+        watchers=[
+            ticket_pb2.Watcher(email=watcher.email, name=watcher.name)
+            for watcher in ticket.watchers
+        ],
+        outcome=number(ticket_pb2.Outcome, ticket.outcome),
     )
 
 
@@ -165,6 +171,10 @@ def to_message(message: Message) -> ticket_pb2.Message:
         first_response=message.first_response,
         channel=number(ticket_enums_pb2.Channel, message.channel),
         quick_reply_id=message.quick_reply_id,
+        attachment_ids=map(str, message.attachment_ids),
+        mentions=message.mentions,
+        edited_at=timestamp(message.edited_at),
+        original_ticket_id=str(message.original_ticket_id or ""),
     )
 
 

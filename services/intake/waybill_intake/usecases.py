@@ -126,7 +126,7 @@ class Reception:
         if ref:
             self._refs[ref] = opened.ticket.id
         if before is not None:
-            links = rules.link(opened.ticket, before, LinkKind.FOLLOWS, docket.now)
+            links = rules.link(opened.ticket, before, LinkKind.FOLLOW_UP, docket.now)
             docket.note(links, opening.origin)
         return docket.get(opened.ticket.id)
 

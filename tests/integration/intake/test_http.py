@@ -257,7 +257,7 @@ async def test_an_external_ref_stands_for_one_open_ticket(intake: Any) -> None:
     await intake.move(first, "resolved", "closed")
     follow_up = await intake.ask("POST", "/v1/tickets", body, status=201)
     assert follow_up["id"] != first["id"]
-    assert [link["kind"] for link in follow_up["links"]] == ["follows"]
+    assert [link["kind"] for link in follow_up["links"]] == ["follow_up"]
     assert (await intake.read(first))["links"][0]["number"] == follow_up["number"]
     assert await intake.names(follow_up) == ["TicketOpened", "TicketLinked"]
 

@@ -247,6 +247,6 @@ def test_a_product_resolves_only_what_it_opened() -> None:
 def test_each_end_of_a_link_knows_what_the_other_is() -> None:
     """A follow-up follows; what it follows is followed by it."""
     new, old = a_ticket(), moved(a_ticket(), Status.RESOLVED, Status.CLOSED)
-    mine, theirs = rules.link(new, old, LinkKind.FOLLOWS, START)
-    assert (mine.link.kind, theirs.link.kind) == (LinkKind.FOLLOWS, LinkKind.FOLLOWED_BY)
-    assert rules.link(mine.ticket, theirs.ticket, LinkKind.FOLLOWS, START) == []
+    mine, theirs = rules.link(new, old, LinkKind.FOLLOW_UP, START)
+    assert (mine.link.kind, theirs.link.kind) == (LinkKind.FOLLOW_UP, LinkKind.FOLLOWED_BY)
+    assert rules.link(mine.ticket, theirs.ticket, LinkKind.FOLLOW_UP, START) == []

@@ -4,6 +4,7 @@ import secrets
 
 from alembic import op
 from sqlalchemy import text
+from waybill_chassis.migrate import run_sql
 from waybill_chassis.schema import create_chassis_tables
 
 revision = "0001"
@@ -138,9 +139,7 @@ CREATE TABLE secrets (
 
 def upgrade() -> None:
     create_chassis_tables(op.get_bind())
-    for statement in _TABLES.split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run_sql(_TABLES)
     # All replicas sign the links in mails with the same key, so it lives where they all look.
     op.get_bind().execute(
         text("INSERT INTO secrets VALUES ('action_links', :key)"),

@@ -14,6 +14,7 @@ from waybill_intake.domain.words import (
     LinkKind,
     MergeRole,
     MessageKind,
+    Outcome,
     Priority,
     Status,
     TicketType,
@@ -66,6 +67,25 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Watcher:
+    """Somebody who follows a ticket without having it; known by a lower-cased address."""
+
+    email: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A point of the handling checklist that somebody has done, or waived for a `reason`."""
+
+    point: str
+    by: str
+    at: datetime
+    waived: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What somebody asks for when they open a ticket; None where they leave it open."""
 
@@ -78,6 +98,7 @@ class Draft:
     custom_fields: Mapping[str, Any] = field(default_factory=dict)
     order_refs: tuple[str, ...] = ()
     external_ref: str = ""
+    attachment_ids: tuple[UUID, ...] = ()
 
     def set_fields(self) -> tuple[str, ...]:
         """The fields that triage has to leave alone."""
@@ -132,6 +153,12 @@ class Ticket:
     """The reminders that were posted in the present episode."""
     unsubscribed_at: datetime | None = None
     """When the submitter asked for no more messages."""
+    attachment_ids: tuple[UUID, ...] = ()
+    """The attachments that came with its opening; those of a message are in the message."""
+    watchers: tuple[Watcher, ...] = ()
+    outcome: Outcome | None = None
+    checks: tuple[Check, ...] = ()
+    """The points of its checklist that are done or waived."""
     version: int = 1
 
     @property
@@ -172,6 +199,12 @@ class Message:
     first_response: bool = False
     channel: Channel = Channel.API
     quick_reply_id: str = ""
+    attachment_ids: tuple[UUID, ...] = ()
+    mentions: tuple[str, ...] = ()
+    """The addresses of the agents it speaks to."""
+    edited_at: datetime | None = None
+    original_ticket_id: UUID | None = None
+    """The ticket it was posted to, when a merge has moved it since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

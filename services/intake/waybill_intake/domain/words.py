@@ -78,14 +78,31 @@ class LinkKind(StrEnum):
     """What the other ticket is to this one."""
 
     RELATED = "related"
-    FOLLOWS = "follows"
+    FOLLOW_UP = "follow_up"
     FOLLOWED_BY = "followed_by"
+    BLOCKS = "blocks"
+    BLOCKED_BY = "blocked_by"
 
     @property
     def other_end(self) -> "LinkKind":
         """The same link, seen from the other ticket."""
-        ends = {LinkKind.FOLLOWS: LinkKind.FOLLOWED_BY, LinkKind.FOLLOWED_BY: LinkKind.FOLLOWS}
-        return ends.get(self, self)
+        return _OTHER_ENDS.get(self, self)
+
+
+_OTHER_ENDS = {
+    LinkKind.FOLLOW_UP: LinkKind.FOLLOWED_BY,
+    LinkKind.FOLLOWED_BY: LinkKind.FOLLOW_UP,
+    LinkKind.BLOCKS: LinkKind.BLOCKED_BY,
+    LinkKind.BLOCKED_BY: LinkKind.BLOCKS,
+}
+
+
+class Outcome(StrEnum):
+    """What becomes of a complaint or a suggestion."""
+
+    PLANNED = "planned"
+    DONE = "done"
+    DECLINED = "declined"
 
 
 class FollowUpKind(StrEnum):

@@ -3,13 +3,13 @@
 from fastapi import APIRouter
 from waybill_chassis.service import Runtime
 
-from waybill_intake.http import actions, tickets
+from waybill_intake.http import acts, conversation, links, listing, opening, single
 from waybill_intake.settings import Settings
 
 
 def router(rt: Runtime[Settings]) -> APIRouter:
     """All routes of intake."""
     routes = APIRouter()
-    for part in (tickets, actions):
+    for part in (opening, listing, single, conversation, acts, links):
         routes.include_router(part.router(rt))
     return routes

@@ -21,6 +21,8 @@ from waybill_intake.http.views import view
 from waybill_intake.store import facts, lists
 from waybill_intake.usecases import id_of
 
+STAFF = (ActorKind.AGENT, ActorKind.PRODUCT)
+
 
 def origin(request: Request, caller: Principal, product: str) -> Origin:
     """The caller and this request, as what leads to a fact."""

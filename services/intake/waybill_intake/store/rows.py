@@ -7,7 +7,16 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from waybill_intake.domain.ticket import Actor, Link, Message, Rating, Submitter, Ticket
+from waybill_intake.domain.ticket import (
+    Actor,
+    Check,
+    Link,
+    Message,
+    Rating,
+    Submitter,
+    Ticket,
+    Watcher,
+)
 from waybill_intake.domain.words import (
     ActorKind,
     Channel,
@@ -15,6 +24,7 @@ from waybill_intake.domain.words import (
     FollowUpKind,
     LinkKind,
     MessageKind,
+    Outcome,
     Priority,
     Status,
     TicketType,
@@ -53,6 +63,10 @@ _SAME = (
     "opened_by_product",
     "reminders",
     "unsubscribed_at",
+    "attachment_ids",
+    "watchers",
+    "outcome",
+    "checks",
     "version",
 )
 """Columns that bear the name and the value of the ticket's field."""
@@ -128,6 +142,12 @@ def to_ticket(row: Any) -> Ticket:
         opened_by_product=row.opened_by_product,
         reminders=tuple(FollowUpKind(kind) for kind in row.reminders),
         unsubscribed_at=row.unsubscribed_at,
+        attachment_ids=tuple(row.attachment_ids),
+        watchers=tuple(Watcher(**watcher) for watcher in row.watchers),
+        outcome=Outcome(row.outcome) if row.outcome else None,
+        checks=tuple(
+            Check(**check | {"at": datetime.fromisoformat(check["at"])}) for check in row.checks
+        ),
         version=row.version,
     )
 
@@ -148,6 +168,10 @@ def of_message(message: Message) -> dict[str, Any]:
         "first_response": message.first_response,
         "channel": message.channel,
         "quick_reply_id": message.quick_reply_id,
+        "attachment_ids": message.attachment_ids,
+        "mentions": message.mentions,
+        "edited_at": message.edited_at,
+        "original_ticket_id": message.original_ticket_id,
     }
 
 
@@ -163,6 +187,10 @@ def to_message(row: Any) -> Message:
         first_response=row.first_response,
         channel=Channel(row.channel),
         quick_reply_id=row.quick_reply_id,
+        attachment_ids=tuple(row.attachment_ids),
+        mentions=tuple(row.mentions),
+        edited_at=row.edited_at,
+        original_ticket_id=row.original_ticket_id,
     )
 
 

@@ -55,7 +55,7 @@ class TicketRequested(_message.Message):
     title: _builtins.str
     """One line, plain text, 1 to 200 characters. Required."""
     description: _builtins.str
-    """Plain text, 1 to 20,000 characters. Required."""
+    """Markdown, 1 to 20,000 characters. Required."""
     priority: _ticket_enums_pb2.Priority.ValueType
     """How much haste it has. When absent, triage or the default decides."""
     language: _builtins.str
@@ -153,7 +153,7 @@ class MessageRequested(_message.Message):
     external_ref: _builtins.str
     """The `external_ref` the ticket was opened with; means the one that is not closed."""
     body: _builtins.str
-    """Plain text, 1 to 20,000 characters. Required."""
+    """Markdown, 1 to 20,000 characters. Required."""
     @_builtins.property
     def author(self) -> Global___RequestedSubmitter:
         """The person whose words these are. When absent, the product speaks itself."""

@@ -24,6 +24,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Outcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTCOME_UNSPECIFIED: _Outcome.ValueType  # 0
+    """Not decided, or not that kind of ticket."""
+    OUTCOME_PLANNED: _Outcome.ValueType  # 1
+    """It will be done."""
+    OUTCOME_DONE: _Outcome.ValueType  # 2
+    """It has been done."""
+    OUTCOME_DECLINED: _Outcome.ValueType  # 3
+    """It will not be done."""
+
+class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
+    """What becomes of a complaint or a suggestion."""
+
+OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
+"""Not decided, or not that kind of ticket."""
+OUTCOME_PLANNED: Outcome.ValueType  # 1
+"""It will be done."""
+OUTCOME_DONE: Outcome.ValueType  # 2
+"""It has been done."""
+OUTCOME_DECLINED: Outcome.ValueType  # 3
+"""It will not be done."""
+Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
+
 class _LinkKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -34,10 +62,14 @@ class _LinkKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkKind.Val
     """Not given."""
     LINK_KIND_RELATED: _LinkKind.ValueType  # 1
     """They have to do with one another."""
-    LINK_KIND_FOLLOWS: _LinkKind.ValueType  # 2
-    """This ticket continues the other one, which was closed."""
+    LINK_KIND_FOLLOW_UP: _LinkKind.ValueType  # 2
+    """This ticket is a follow-up of the other one, which was closed."""
     LINK_KIND_FOLLOWED_BY: _LinkKind.ValueType  # 3
     """The other ticket continues this one, which is closed."""
+    LINK_KIND_BLOCKS: _LinkKind.ValueType  # 4
+    """The other ticket cannot be solved before this one."""
+    LINK_KIND_BLOCKED_BY: _LinkKind.ValueType  # 5
+    """This ticket cannot be solved before the other one."""
 
 class LinkKind(_LinkKind, metaclass=_LinkKindEnumTypeWrapper):
     """How one ticket relates to another."""
@@ -46,10 +78,14 @@ LINK_KIND_UNSPECIFIED: LinkKind.ValueType  # 0
 """Not given."""
 LINK_KIND_RELATED: LinkKind.ValueType  # 1
 """They have to do with one another."""
-LINK_KIND_FOLLOWS: LinkKind.ValueType  # 2
-"""This ticket continues the other one, which was closed."""
+LINK_KIND_FOLLOW_UP: LinkKind.ValueType  # 2
+"""This ticket is a follow-up of the other one, which was closed."""
 LINK_KIND_FOLLOWED_BY: LinkKind.ValueType  # 3
 """The other ticket continues this one, which is closed."""
+LINK_KIND_BLOCKS: LinkKind.ValueType  # 4
+"""The other ticket cannot be solved before this one."""
+LINK_KIND_BLOCKED_BY: LinkKind.ValueType  # 5
+"""This ticket cannot be solved before the other one."""
 Global___LinkKind: _TypeAlias = LinkKind  # noqa: Y015
 
 class _MessageKind:
@@ -122,6 +158,8 @@ class Ticket(_message.Message):
     SET_BY_PERSON_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     UNSUBSCRIBED_AT_FIELD_NUMBER: _builtins.int
+    WATCHERS_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The ticket's id: key and `ce_subject` of its events."""
     number: _builtins.str
@@ -137,7 +175,7 @@ class Ticket(_message.Message):
     title: _builtins.str
     """One line, plain text."""
     description: _builtins.str
-    """The submitter's own words, plain text."""
+    """The submitter's own words, Markdown: whoever shows it as HTML sanitises it."""
     language: _builtins.str
     """The language of the text, a BCP 47 tag such as `en`. Empty when unknown."""
     channel: _ticket_enums_pb2.Channel.ValueType
@@ -162,6 +200,8 @@ class Ticket(_message.Message):
     """Grows by one with every change that intake makes; the number in REST's `ETag`. Facts of other services never
     raise it.
     """
+    outcome: Global___Outcome.ValueType
+    """What becomes of a complaint or a suggestion. The submitter is told."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tags, lower case, without repetition."""
@@ -244,6 +284,10 @@ class Ticket(_message.Message):
     def unsubscribed_at(self) -> _timestamp_pb2.Timestamp:
         """When the submitter asked, by the link in a mail, for no more messages about this ticket. Not set: they are told."""
 
+    @_builtins.property
+    def watchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Watcher]:
+        """The people who follow the ticket without having it."""
+
     def __init__(
         self,
         *,
@@ -285,10 +329,12 @@ class Ticket(_message.Message):
         set_by_person: _abc.Iterable[_builtins.str] | None = ...,
         version: _builtins.int = ...,
         unsubscribed_at: _timestamp_pb2.Timestamp | None = ...,
+        watchers: _abc.Iterable[Global___Watcher] | None = ...,
+        outcome: Global___Outcome.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "created_at", b"created_at", "custom_fields", b"custom_fields", "episode_since", b"episode_since", "first_response_at", b"first_response_at", "last_public_message_at", b"last_public_message_at", "rating", b"rating", "reopened_at", b"reopened_at", "resolution_time", b"resolution_time", "resolved_at", b"resolved_at", "response_time", b"response_time", "status_since", b"status_since", "submitter", b"submitter", "unsubscribed_at", b"unsubscribed_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment_ids", b"attachment_ids", "channel", b"channel", "close_reason", b"close_reason", "closed_at", b"closed_at", "created_at", b"created_at", "custom_fields", b"custom_fields", "description", b"description", "episode", b"episode", "episode_since", b"episode_since", "external_ref", b"external_ref", "first_response_at", b"first_response_at", "id", b"id", "language", b"language", "last_public_message_at", b"last_public_message_at", "last_public_message_by", b"last_public_message_by", "links", b"links", "merged_into", b"merged_into", "number", b"number", "occurrences", b"occurrences", "order_refs", b"order_refs", "priority", b"priority", "product", b"product", "rating", b"rating", "reopened_at", b"reopened_at", "reopenings", b"reopenings", "resolution_time", b"resolution_time", "resolved_at", b"resolved_at", "response_time", b"response_time", "set_by_person", b"set_by_person", "status", b"status", "status_since", b"status_since", "submitter", b"submitter", "tags", b"tags", "title", b"title", "type", b"type", "unsubscribed_at", b"unsubscribed_at", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment_ids", b"attachment_ids", "channel", b"channel", "close_reason", b"close_reason", "closed_at", b"closed_at", "created_at", b"created_at", "custom_fields", b"custom_fields", "description", b"description", "episode", b"episode", "episode_since", b"episode_since", "external_ref", b"external_ref", "first_response_at", b"first_response_at", "id", b"id", "language", b"language", "last_public_message_at", b"last_public_message_at", "last_public_message_by", b"last_public_message_by", "links", b"links", "merged_into", b"merged_into", "number", b"number", "occurrences", b"occurrences", "order_refs", b"order_refs", "outcome", b"outcome", "priority", b"priority", "product", b"product", "rating", b"rating", "reopened_at", b"reopened_at", "reopenings", b"reopenings", "resolution_time", b"resolution_time", "resolved_at", b"resolved_at", "response_time", b"response_time", "set_by_person", b"set_by_person", "status", b"status", "status_since", b"status_since", "submitter", b"submitter", "tags", b"tags", "title", b"title", "type", b"type", "unsubscribed_at", b"unsubscribed_at", "updated_at", b"updated_at", "version", b"version", "watchers", b"watchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -327,6 +373,32 @@ class Submitter(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Submitter: _TypeAlias = Submitter  # noqa: Y015
+
+@_typing.final
+class Watcher(_message.Message):
+    """Somebody who follows a ticket without having it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMAIL_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    email: _builtins.str
+    """The e-mail address, lower case, by which they are known."""
+    name: _builtins.str
+    """The name to show. Empty when unknown."""
+    def __init__(
+        self,
+        *,
+        email: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Watcher: _TypeAlias = Watcher  # noqa: Y015
 
 @_typing.final
 class Rating(_message.Message):
@@ -406,6 +478,9 @@ class Message(_message.Message):
     ATTACHMENT_IDS_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
     QUICK_REPLY_ID_FIELD_NUMBER: _builtins.int
+    MENTIONS_FIELD_NUMBER: _builtins.int
+    EDITED_AT_FIELD_NUMBER: _builtins.int
+    ORIGINAL_TICKET_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The message's id."""
     ticket_id: _builtins.str
@@ -413,7 +488,7 @@ class Message(_message.Message):
     kind: Global___MessageKind.ValueType
     """Who may read it."""
     body: _builtins.str
-    """Plain text."""
+    """Markdown: whoever shows it as HTML sanitises it."""
     first_response: _builtins.bool
     """Whether it is the first public reply by an agent, which meets the response target. Never true of a note or of an
     automatic message.
@@ -422,6 +497,8 @@ class Message(_message.Message):
     """The way it came in."""
     quick_reply_id: _builtins.str
     """The quick reply it was made from. Empty when there was none."""
+    original_ticket_id: _builtins.str
+    """The ticket it was posted to, when a merge has moved it since. Empty when it never moved."""
     @_builtins.property
     def author(self) -> _actor_pb2.Actor:
         """Who wrote it; `author.kind` tells submitter, agent, product and automation apart."""
@@ -433,6 +510,14 @@ class Message(_message.Message):
     @_builtins.property
     def attachment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The attachments it carries, in order."""
+
+    @_builtins.property
+    def mentions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The addresses, lower case, of the agents it speaks to (`@ana@example.com` in a note)."""
+
+    @_builtins.property
+    def edited_at(self) -> _timestamp_pb2.Timestamp:
+        """When a note was last edited by its author. Not set when it never was."""
 
     def __init__(
         self,
@@ -447,10 +532,13 @@ class Message(_message.Message):
         attachment_ids: _abc.Iterable[_builtins.str] | None = ...,
         channel: _ticket_enums_pb2.Channel.ValueType = ...,
         quick_reply_id: _builtins.str = ...,
+        mentions: _abc.Iterable[_builtins.str] | None = ...,
+        edited_at: _timestamp_pb2.Timestamp | None = ...,
+        original_ticket_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "created_at", b"created_at", "edited_at", b"edited_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment_ids", b"attachment_ids", "author", b"author", "body", b"body", "channel", b"channel", "created_at", b"created_at", "first_response", b"first_response", "id", b"id", "kind", b"kind", "quick_reply_id", b"quick_reply_id", "ticket_id", b"ticket_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment_ids", b"attachment_ids", "author", b"author", "body", b"body", "channel", b"channel", "created_at", b"created_at", "edited_at", b"edited_at", "first_response", b"first_response", "id", b"id", "kind", b"kind", "mentions", b"mentions", "original_ticket_id", b"original_ticket_id", "quick_reply_id", b"quick_reply_id", "ticket_id", b"ticket_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

