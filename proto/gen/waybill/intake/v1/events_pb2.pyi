@@ -94,7 +94,8 @@ Global___TicketOpened: _TypeAlias = TicketOpened  # noqa: Y015
 @_typing.final
 class TicketEdited(_message.Message):
     """Fields of a ticket were changed: by a person, by triage, because a product asked again for the same `external_ref`
-    (`occurrences`), or because the submitter wants no more messages (`unsubscribed_at`). Never its status.
+    (`occurrences`), because the submitter wants no more messages (`unsubscribed_at`), or because their words were erased
+    (`erased_at`; the values before are not told). Never its status.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -495,7 +496,10 @@ Global___TicketRated: _TypeAlias = TicketRated  # noqa: Y015
 @_typing.final
 class PersonErased(_message.Message):
     """All personal data of a submitter is to be erased. Key and `ce_subject` are the submitter's id. Whoever keeps name,
-    address or words of this person erases them, and may be told again without harm.
+    address or words of this person erases them, and may be told again without harm. Who has very many tickets is erased
+    in several steps, each with an event of its own for the tickets it erased. The tickets' own events are on other
+    partitions: older ones may still come, so remember the tickets' ids and take no text of theirs any more. Never
+    remember the address: the same person may come again, under a new id.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -506,10 +510,13 @@ class PersonErased(_message.Message):
     EMAIL_FIELD_NUMBER: _builtins.int
     TICKET_IDS_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     submitter_id: _builtins.str
     """The submitter's id, which stays."""
     email: _builtins.str
     """The address that is to be forgotten, to find what is kept under it. It leaves the topic within 7 days."""
+    name: _builtins.str
+    """The name that is to be forgotten wherever it stands in somebody else's words. Empty when it was unknown."""
     @_builtins.property
     def actor(self) -> _actor_pb2.Actor:
         """Who ordered it."""
@@ -535,10 +542,11 @@ class PersonErased(_message.Message):
         email: _builtins.str = ...,
         ticket_ids: _abc.Iterable[_builtins.str] | None = ...,
         erased_at: _timestamp_pb2.Timestamp | None = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "erased_at", b"erased_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "email", b"email", "erased_at", b"erased_at", "submitter_id", b"submitter_id", "ticket_ids", b"ticket_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "email", b"email", "erased_at", b"erased_at", "name", b"name", "submitter_id", b"submitter_id", "ticket_ids", b"ticket_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

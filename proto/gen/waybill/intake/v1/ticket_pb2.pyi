@@ -160,6 +160,7 @@ class Ticket(_message.Message):
     UNSUBSCRIBED_AT_FIELD_NUMBER: _builtins.int
     WATCHERS_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
+    ERASED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The ticket's id: key and `ce_subject` of its events."""
     number: _builtins.str
@@ -288,6 +289,12 @@ class Ticket(_message.Message):
     def watchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Watcher]:
         """The people who follow the ticket without having it."""
 
+    @_builtins.property
+    def erased_at(self) -> _timestamp_pb2.Timestamp:
+        """When all that its submitter wrote and is was erased from it; times and statuses stay. Not set otherwise. Whoever
+        keeps anything of the ticket from before forgets it, and takes nothing older in any more.
+        """
+
     def __init__(
         self,
         *,
@@ -331,10 +338,11 @@ class Ticket(_message.Message):
         unsubscribed_at: _timestamp_pb2.Timestamp | None = ...,
         watchers: _abc.Iterable[Global___Watcher] | None = ...,
         outcome: Global___Outcome.ValueType = ...,
+        erased_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "created_at", b"created_at", "custom_fields", b"custom_fields", "episode_since", b"episode_since", "first_response_at", b"first_response_at", "last_public_message_at", b"last_public_message_at", "rating", b"rating", "reopened_at", b"reopened_at", "resolution_time", b"resolution_time", "resolved_at", b"resolved_at", "response_time", b"response_time", "status_since", b"status_since", "submitter", b"submitter", "unsubscribed_at", b"unsubscribed_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "created_at", b"created_at", "custom_fields", b"custom_fields", "episode_since", b"episode_since", "erased_at", b"erased_at", "first_response_at", b"first_response_at", "last_public_message_at", b"last_public_message_at", "rating", b"rating", "reopened_at", b"reopened_at", "resolution_time", b"resolution_time", "resolved_at", b"resolved_at", "response_time", b"response_time", "status_since", b"status_since", "submitter", b"submitter", "unsubscribed_at", b"unsubscribed_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment_ids", b"attachment_ids", "channel", b"channel", "close_reason", b"close_reason", "closed_at", b"closed_at", "created_at", b"created_at", "custom_fields", b"custom_fields", "description", b"description", "episode", b"episode", "episode_since", b"episode_since", "external_ref", b"external_ref", "first_response_at", b"first_response_at", "id", b"id", "language", b"language", "last_public_message_at", b"last_public_message_at", "last_public_message_by", b"last_public_message_by", "links", b"links", "merged_into", b"merged_into", "number", b"number", "occurrences", b"occurrences", "order_refs", b"order_refs", "outcome", b"outcome", "priority", b"priority", "product", b"product", "rating", b"rating", "reopened_at", b"reopened_at", "reopenings", b"reopenings", "resolution_time", b"resolution_time", "resolved_at", b"resolved_at", "response_time", b"response_time", "set_by_person", b"set_by_person", "status", b"status", "status_since", b"status_since", "submitter", b"submitter", "tags", b"tags", "title", b"title", "type", b"type", "unsubscribed_at", b"unsubscribed_at", "updated_at", b"updated_at", "version", b"version", "watchers", b"watchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment_ids", b"attachment_ids", "channel", b"channel", "close_reason", b"close_reason", "closed_at", b"closed_at", "created_at", b"created_at", "custom_fields", b"custom_fields", "description", b"description", "episode", b"episode", "episode_since", b"episode_since", "erased_at", b"erased_at", "external_ref", b"external_ref", "first_response_at", b"first_response_at", "id", b"id", "language", b"language", "last_public_message_at", b"last_public_message_at", "last_public_message_by", b"last_public_message_by", "links", b"links", "merged_into", b"merged_into", "number", b"number", "occurrences", b"occurrences", "order_refs", b"order_refs", "outcome", b"outcome", "priority", b"priority", "product", b"product", "rating", b"rating", "reopened_at", b"reopened_at", "reopenings", b"reopenings", "resolution_time", b"resolution_time", "resolved_at", b"resolved_at", "response_time", b"response_time", "set_by_person", b"set_by_person", "status", b"status", "status_since", b"status_since", "submitter", b"submitter", "tags", b"tags", "title", b"title", "type", b"type", "unsubscribed_at", b"unsubscribed_at", "updated_at", b"updated_at", "version", b"version", "watchers", b"watchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
