@@ -14,6 +14,7 @@ from waybill_intake.domain.words import (
     CloseReason,
     LinkKind,
     MessageKind,
+    Outcome,
     Priority,
     Status,
     TicketType,
@@ -130,10 +131,17 @@ class TicketPatch(RequestModel):
     tags: Tags | None = None
     custom_fields: CustomFields | None = None
     order_refs: OrderRefs | None = None
+    outcome: Outcome | None = None
 
     def fields(self) -> dict[str, Any]:
         """The fields that were given, a null as the empty value where there is one."""
-        empty: dict[str, Any] = {"language": "", "tags": (), "custom_fields": {}, "order_refs": ()}
+        empty: dict[str, Any] = {
+            "language": "",
+            "tags": (),
+            "custom_fields": {},
+            "order_refs": (),
+            "outcome": None,
+        }
         given: dict[str, Any] = {}
         for name in sorted(self.model_fields_set):
             value = getattr(self, name)

@@ -1,7 +1,7 @@
 """The tickets in hand and what happened to them, until both are written."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from waybill_chassis.telemetry import current_trace
 from waybill_chassis.words import word
 
 from waybill_intake import events
+from waybill_intake.domain import playbooks as playbook_rules
+from waybill_intake.domain.playbooks import Playbook, Playbooks
 from waybill_intake.domain.ticket import (
     Actor,
     Edited,
@@ -27,7 +29,8 @@ from waybill_intake.domain.ticket import (
     Reminded,
     Ticket,
 )
-from waybill_intake.store import log, tickets
+from waybill_intake.domain.words import MergeRole, Status
+from waybill_intake.store import log, merges, playbooks, tickets
 from waybill_intake.store.log import Line
 
 
@@ -49,17 +52,34 @@ class Docket:
         self._new: dict[UUID, None] = {}
         self._changed: dict[UUID, None] = {}
         self._facts: list[tuple[Fact, Origin]] = []
+        self._playbooks = Playbooks((), ())
 
     @property
     def now(self) -> datetime:
         """The moment of the unit of work."""
         return self.uow.now
 
-    async def take(self, ids: Iterable[UUID]) -> None:
-        """Lock these tickets; unknown ids are left out. Once a unit, so that nobody deadlocks."""
-        if ids := sorted(set(ids)):
-            for ticket in await tickets.lock(self.uow, ids):
+    async def take(self, ids: Iterable[UUID], *, survivors: bool = False) -> None:
+        """Lock these tickets; unknown ids are left out. Once a unit, so that nobody deadlocks.
+
+        With `survivors` also those that they were merged into.
+        """
+        wanted = set(ids)
+        while wanted:
+            for ticket in await tickets.lock(self.uow, sorted(wanted), survivors=survivors):
                 self._tickets[ticket.id] = ticket
+            # Again only for what was merged in the moment before the lock.
+            wanted = {
+                ticket.merged_into
+                for ticket in self._tickets.values()
+                if survivors and ticket.merged_into and ticket.merged_into not in self._tickets
+            }
+
+    def survivor(self, ticket: Ticket) -> Ticket:
+        """The ticket that this one was merged into in the end, else itself; both are in hand."""
+        while ticket.merged_into is not None:
+            ticket = self.get(ticket.merged_into)
+        return ticket
 
     def find(self, id: UUID | None) -> Ticket | None:
         """A ticket in hand, as it stands after all that was noted."""
@@ -83,10 +103,35 @@ class Docket:
             elif id not in self._new:
                 self._changed[id] = None
 
+    async def know_playbooks(self) -> None:
+        """Read the playbooks of the tickets in hand, before somebody resolves them."""
+        products = {ticket.product for ticket in self._tickets.values()}
+        self._playbooks = await playbooks.read(self.uow.connection, products)
+
+    def playbook(self, ticket: Ticket) -> Playbook:
+        """What is to be done with a ticket; `know_playbooks` comes first."""
+        return self._playbooks.of(ticket.product, ticket.type)
+
+    async def _skip(self) -> None:
+        """Keep in the tickets that were resolved which points of their checklists were not done."""
+        resolved = [fact for fact, _ in self._facts if _resolves(fact)]
+        if not all(self._playbooks.knows(fact.ticket.product) for fact in resolved):
+            await self.know_playbooks()
+        skipped: dict[UUID, tuple[str, ...]] = {}
+        for index, (fact, origin) in enumerate(self._facts if resolved else ()):
+            ticket = fact.ticket
+            if _resolves(fact):
+                skipped[ticket.id] = playbook_rules.skipped(self.playbook(ticket), ticket)
+            if ticket.id in skipped:
+                after = replace(ticket, skipped=skipped[ticket.id])
+                self._facts[index] = (replace(fact, ticket=after), origin)
+                self._tickets[ticket.id] = after
+
     async def write(self) -> None:
         """Write the tickets, the messages and the log, and tell the events."""
         if not self._facts:
             return
+        await self._skip()
         if self._new:
             await tickets.insert(self.uow, [self._tickets[id] for id in self._new])
         if self._changed:
@@ -94,6 +139,9 @@ class Docket:
         posted = [fact.message for fact, _ in self._facts if isinstance(fact, Posted)]
         if posted:
             await tickets.insert_messages(self.uow, posted)
+        for fact, _ in self._facts:
+            if isinstance(fact, Merged) and fact.role is MergeRole.SOURCE:
+                await merges.write(self.uow, fact.merge)
         await log.insert(self.uow, [self._tell(fact, origin) for fact, origin in self._facts])
         self._facts.clear()
 
@@ -125,6 +173,10 @@ class Docket:
         )
 
 
+def _resolves(fact: Fact) -> bool:
+    return isinstance(fact, Moved) and fact.ticket.status is Status.RESOLVED
+
+
 def summary(fact: Fact) -> str:
     """A fact in one line, for whoever reads the log."""
     match fact:
@@ -140,8 +192,11 @@ def summary(fact: Fact) -> str:
             line = f"{message.kind} by {message.author.kind}{first}"
         case Reminded(kind=kind):
             line = f"{kind}"
-        case Merged(role=role, source_id=source, target_id=target):
-            line = f"merged into {target}" if role == "source" else f"took in {source}"
+        case Merged(role=role, merge=merge):
+            away, into = merge.numbers
+            line = f"merged into {into}" if role == "source" else f"took in {away}"
+            if merge.undone_at is not None:
+                line = f"no longer {line}" if role == "source" else f"gave back {away}"
         case Linked(link=link):
             line = f"{link.kind} {link.number}"
         case Rated(rating=rating):

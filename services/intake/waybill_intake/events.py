@@ -47,6 +47,7 @@ TOLD: tuple[type[Proto], ...] = (
     events_pb2.TicketMerged,
     events_pb2.TicketLinked,
     events_pb2.TicketRated,
+    events_pb2.PersonErased,
     events_pb2.RequestRejected,
 )
 """What intake tells."""
@@ -156,6 +157,7 @@ def to_ticket(ticket: Ticket) -> ticket_pb2.Ticket:
             for watcher in ticket.watchers
         ],
         outcome=number(ticket_pb2.Outcome, ticket.outcome),
+        erased_at=timestamp(ticket.erased_at),
     )
 
 
@@ -212,12 +214,13 @@ def to_event(fact: Fact, actor: Actor, cause: actor_pb2.Cause) -> Proto:
             event = events_pb2.ReminderPosted(
                 **common, kind=number(ticket_enums_pb2.FollowUpKind, kind), episode=ticket.episode
             )
-        case Merged(role=role, source_id=source_id, target_id=target_id):
+        case Merged(role=role, merge=merge):
             event = events_pb2.TicketMerged(
                 **common,
                 role=number(events_pb2.MergeRole, role),
-                source_ticket_id=str(source_id),
-                target_ticket_id=str(target_id),
+                source_ticket_id=str(merge.source_id),
+                target_ticket_id=str(merge.target_id),
+                undone=merge.undone_at is not None,
             )
         case Linked(link=link):
             event = events_pb2.TicketLinked(**common, link=_link(link))

@@ -21,6 +21,8 @@ class Settings(ServiceSettings):
     """How sure a suggestion must be to be applied."""
     duplicate_window: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
     """Within what time the same text from the same submitter is the same ticket."""
+    undo_merge_window: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
+    """For how long a merge can be undone."""
     rating_window: timedelta = Field(default=timedelta(days=14), ge=timedelta(0))
     """For how long after its closing a ticket can be rated."""
     action_link_lifetime: timedelta = Field(default=timedelta(days=30), gt=timedelta(0))

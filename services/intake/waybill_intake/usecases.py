@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.ids import new_id, parse_id
 from waybill_chassis.lookup import parse_number, unknown_ticket
+from waybill_chassis.problems import check_version
 
 from waybill_intake.docket import Docket, Origin
-from waybill_intake.domain import rules
+from waybill_intake.domain import merging, rules
 from waybill_intake.domain.moves import move
+from waybill_intake.domain.playbooks import require_settled
 from waybill_intake.domain.ticket import Draft, Link, Message, Posted, Submitter, Ticket
 from waybill_intake.domain.words import (
+    ActorKind,
     Channel,
     CloseReason,
     LinkKind,
@@ -21,7 +25,7 @@ from waybill_intake.domain.words import (
     Priority,
     Status,
 )
-from waybill_intake.store import tickets
+from waybill_intake.store import merges, tickets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +106,12 @@ class Reception:
     def open(self, opening: Opening) -> Ticket:
         """Take a ticket in.
 
-        A reference that an open ticket has counts that one up, and reopens it if it was resolved;
-        after a closed one the new ticket follows it. The `refs` are kept up to date.
+        A reference that an open ticket has, or one that was merged into it, counts that one up and
+        reopens it if it was resolved; after a closed one the new ticket follows it. The `refs` are
+        kept up to date.
         """
         docket, ref = self._docket, opening.ref
-        before = docket.find(self._refs.get(ref)) if ref else None
+        before = _meant(docket, self._refs, ref) if ref else None
         if before is not None and before.is_open:
             docket.note(rules.repeat(before, docket.now), opening.origin)
             return docket.get(before.id)
@@ -131,13 +136,21 @@ class Reception:
         return docket.get(opened.ticket.id)
 
 
+def _meant(docket: Docket, refs: Refs, ref: tuple[str, str]) -> Ticket | None:
+    """The ticket that a reference means, or the one of the product that it was merged into."""
+    if (found := docket.find(refs.get(ref))) is None:
+        return None
+    survivor = docket.survivor(found)
+    return survivor if survivor.product == found.product else found
+
+
 def _how_many_new(docket: Docket, openings: Sequence[Opening], refs: Refs) -> int:
     """How many of the openings will become tickets: within a batch nothing is closed."""
     wanted = [opening.ref for opening in openings]
     new_refs = {
         ref
         for ref in wanted
-        if ref and not ((before := docket.find(refs.get(ref))) and before.is_open)
+        if ref and not ((before := _meant(docket, refs, ref)) and before.is_open)
     }
     return wanted.count(None) + len(new_refs)
 
@@ -149,7 +162,7 @@ async def open_ticket(
     refs: Refs = {}
     if opening.ref:
         refs = await tickets.lock_refs(docket.uow, [opening.ref])
-        await docket.take(refs.values())
+        await docket.take(refs.values(), survivors=True)
     ticket = (await Reception.prepare(docket, [opening], refs, default_priority)).open(opening)
     return ticket, ticket.occurrences == 1
 
@@ -189,8 +202,14 @@ def change_status(
     reason: CloseReason | None = None,
     comment: str = "",
 ) -> None:
-    """Move the ticket by hand."""
+    """Move the ticket by hand.
+
+    An agent resolves it only once the required points of its checklist are settled; for that
+    `docket.know_playbooks` comes first.
+    """
     moved = move(ticket, to, origin.actor.kind, docket.now, reason=reason, comment=comment)
+    if to is Status.RESOLVED and origin.actor.kind is ActorKind.AGENT:
+        require_settled(docket.playbook(ticket), ticket)
     docket.note([moved], origin)
 
 
@@ -201,7 +220,36 @@ def edit(docket: Docket, ticket: Ticket, origin: Origin, fields: Mapping[str, An
 
 def merge(docket: Docket, source: Ticket, target: Ticket, origin: Origin) -> None:
     """Close `source` as a duplicate of `target`."""
-    docket.note(rules.merge(source, target, docket.now), origin)
+    docket.note(merging.merge(source, target, docket.now, id=new_id()), origin)
+
+
+async def undo_merge(
+    docket: Docket,
+    source: Ticket,
+    within: timedelta,
+    origin: Origin,
+    expected_version: int | None,
+) -> None:
+    """Make two tickets again of `source` and the one it was merged into; none is in hand yet."""
+    refs: Refs = {}
+    if source.external_ref:
+        refs = await tickets.lock_refs(docket.uow, [(source.product, source.external_ref)])
+    await docket.take([source.id, *refs.values()], survivors=True)
+    source = docket.get(source.id)
+    check_version(expected_version, source.version)
+    for holder in map(docket.get, refs.values()):
+        if holder.is_open and holder.id != source.id:
+            raise merging.CannotUndo(
+                f"{holder.number} is open for its external_ref meanwhile: close that first."
+            )
+    record = await merges.standing(docket.uow, source.id)
+    target = docket.get(source.merged_into or source.id)
+    docket.note(merging.undo(record, source, target, docket.now, within), origin)
+
+
+def unlink(docket: Docket, ticket: Ticket, other: Ticket, origin: Origin) -> None:
+    """Take every link between two tickets away."""
+    docket.note(rules.unlink(ticket, other, docket.now), origin)
 
 
 def link(

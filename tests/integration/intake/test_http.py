@@ -35,6 +35,7 @@ FIELDS = {
     "sla",
     "escalation_level",
     "rating",
+    "outcome",
     "merged_into",
     "version",
     "links",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from waybill_chassis.ids import new_id
 from waybill_chassis.problems import Invalid, Problem
-from waybill_intake.domain import rules
+from waybill_intake.domain import merging, rules
 from waybill_intake.domain.moves import MERGES, MOVES, Move, MoveRefused, TicketIsClosed, move
 from waybill_intake.domain.ticket import Actor, Draft, Fact, Moved, Rated, Submitter, Ticket
 from waybill_intake.domain.words import (
@@ -83,7 +83,8 @@ def call(ticket: Ticket, what: tuple[Any, ...], at: datetime) -> list[Fact]:
         case ("repeat",):
             return rules.repeat(ticket, at) if ticket.is_open else []
         case ("merge",):
-            return [f for f in rules.merge(ticket, a_ticket(), at) if f.ticket.id == ticket.id]
+            facts = merging.merge(ticket, a_ticket(), at, id=new_id())
+            return [fact for fact in facts if fact.ticket.id == ticket.id]
         case ("edit",):
             return list(rules.edit(ticket, {"title": f"{at}"}, at, person=True))
         case _:
@@ -190,14 +191,14 @@ def test_each_reminder_is_posted_once_an_episode_and_only_in_it() -> None:
 def test_a_merge_keeps_the_higher_priority() -> None:
     """The source is closed as a duplicate, the target takes over the haste."""
     source, target = a_ticket(priority=Priority.URGENT), a_ticket()
-    facts = rules.merge(source, target, START)
+    facts = merging.merge(source, target, START, id=new_id())
     ends = {fact.ticket.id: fact.ticket for fact in facts}
     assert ends[source.id].close_reason is CloseReason.DUPLICATE
     assert ends[source.id].merged_into == target.id
     assert ends[target.id].priority is Priority.URGENT
     assert "priority" in ends[target.id].set_by_person
-    with pytest.raises(rules.CannotMerge):
-        rules.merge(ends[target.id], ends[source.id], START)
+    with pytest.raises(merging.CannotMerge):
+        merging.merge(ends[target.id], ends[source.id], START, id=new_id())
 
 
 def test_triage_leaves_alone_what_a_person_has_set() -> None:

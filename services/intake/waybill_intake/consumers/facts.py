@@ -13,13 +13,13 @@ from waybill.sla.v1 import events_pb2 as sla
 from waybill_chassis.causes import event_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import Event, ticket_id
-from waybill_chassis.ids import parse_id
+from waybill_chassis.ids import new_id, parse_id
 from waybill_chassis.words import word
 
 from waybill_intake import events as proto
 from waybill_intake.consumers.summaries import summary
 from waybill_intake.docket import Docket, Origin
-from waybill_intake.domain import rules
+from waybill_intake.domain import merging, rules
 from waybill_intake.domain.ticket import AUTOMATION, Ticket
 from waybill_intake.projections import Projections
 from waybill_intake.settings import Settings
@@ -129,11 +129,11 @@ def _merge_duplicate(
         if candidate.same_text
         and candidate.same_submitter
         and (found := docket.find(parse_id(candidate.ticket_id)))
-        and rules.is_duplicate(ticket, found, settings.duplicate_window)
+        and merging.is_duplicate(ticket, found, settings.duplicate_window)
     ]
     if candidates:
         oldest = min(candidates, key=lambda found: (found.created_at, found.id))
-        docket.note(rules.merge(ticket, oldest, docket.now), origin)
+        docket.note(merging.merge(ticket, oldest, docket.now, id=new_id()), origin)
 
 
 def _line(uow: UnitOfWork, event: Event[Any], id: UUID) -> Line:

@@ -53,7 +53,7 @@ async def handle(uow: UnitOfWork, events: Sequence[Event[Any]], default_priority
     }
     refs = await tickets.lock_refs(uow, sorted(wanted)) if wanted else {}
     ids = await _addressed(uow, bodies)
-    await docket.take([*refs.values(), *ids.values()])
+    await docket.take([*refs.values(), *ids.values()], survivors=True)
     openings = {
         index: _opening(event)
         for index, event in enumerate(events)
@@ -123,6 +123,9 @@ def _act(docket: Docket, refs: Refs, ids: dict[str, UUID], event: Event[Any]) ->
         raise unknown_ticket(body.ticket_id or f"with the external_ref {body.external_ref}")
     match body:
         case MessageRequest():
+            ticket = docket.survivor(ticket)
+            if ticket.product != request.product:
+                raise unknown_ticket(body.ticket_id or f"with the ref {body.external_ref}")
             require_open(ticket)
             post_message(
                 docket,

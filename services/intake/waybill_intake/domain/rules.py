@@ -8,7 +8,7 @@ from uuid import UUID
 
 from waybill_chassis.problems import Conflict, invalid_field
 
-from waybill_intake.domain.moves import MERGES, Move, enter, move, require_open
+from waybill_intake.domain.moves import move, require_open
 from waybill_intake.domain.ticket import (
     Actor,
     Change,
@@ -17,7 +17,6 @@ from waybill_intake.domain.ticket import (
     Fact,
     Link,
     Linked,
-    Merged,
     Message,
     Moved,
     Opened,
@@ -35,17 +34,17 @@ from waybill_intake.domain.words import (
     CloseReason,
     FollowUpKind,
     LinkKind,
-    MergeRole,
     MessageKind,
     Priority,
     Status,
+    TicketType,
 )
 
 
-class CannotMerge(Conflict):
-    """Two tickets that are not to become one."""
+class CannotLink(Conflict):
+    """Two tickets that are linked the other way round."""
 
-    title = "Cannot merge"
+    title = "Cannot link"
 
 
 class CannotRate(Conflict):
@@ -158,6 +157,9 @@ def post(
     return facts
 
 
+WITH_OUTCOME = (TicketType.COMPLAINT, TicketType.SUGGESTION)
+"""The types whose submitters are told what becomes of what they said."""
+
 TRIAGED = ("type", "priority", "language", "tags")
 """The fields that triage may set where nobody else has."""
 
@@ -168,6 +170,7 @@ def edit(ticket: Ticket, fields: Mapping[str, Any], at: datetime, *, person: boo
     What a `person` (or a product) sets is left alone by triage from then on.
     """
     require_open(ticket)
+    fields = _with_outcome(ticket, fields)
     new = {name: value for name, value in fields.items() if getattr(ticket, name) != value}
     touched = {name for name in fields if name in TRIAGED} if person else set()
     if not new:
@@ -177,6 +180,15 @@ def edit(ticket: Ticket, fields: Mapping[str, Any], at: datetime, *, person: boo
     )
     marked = tuple(sorted({*ticket.set_by_person, *touched}))
     return [Edited(ticket=ticket.changed(at, set_by_person=marked, **new), changes=changes)]
+
+
+def _with_outcome(ticket: Ticket, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields, without an outcome for what is no complaint or suggestion, or not any more."""
+    if fields.get("type", ticket.type) in WITH_OUTCOME:
+        return fields
+    if fields.get("outcome") is not None:
+        raise invalid_field("outcome", "is for complaints and suggestions only")
+    return {**fields, "outcome": None} if ticket.outcome is not None else fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,61 +261,6 @@ def follow_up(ticket: Ticket, kind: FollowUpKind, episode: int, at: datetime) ->
     return [Reminded(ticket=ticket.changed(at, reminders=(*ticket.reminders, kind)), kind=kind)]
 
 
-def merge(source: Ticket, target: Ticket, at: datetime) -> list[Fact]:
-    """Close `source` as a duplicate of `target`; the higher priority stays."""
-    if source.id == target.id:
-        raise invalid_field("into", "must be another ticket")
-    if source.product != target.product:
-        raise CannotMerge("Only tickets of one product can be merged.")
-    for ticket in (source, target):
-        if not ticket.is_open:
-            raise CannotMerge(
-                f"{ticket.number} is closed already.",
-                merged_into=ticket.merged_into and str(ticket.merged_into),
-            )
-    closing = Move(source.status, Status.CLOSED, CloseReason.DUPLICATE)
-    assert closing in MERGES
-    moved = enter(source, closing, at, merged_into=target.id)
-    facts: list[Fact] = [
-        moved,
-        Merged(
-            ticket=moved.ticket.changed(at),
-            role=MergeRole.SOURCE,
-            source_id=source.id,
-            target_id=target.id,
-        ),
-    ]
-    if source.priority.rank > target.priority.rank:
-        person = "priority" in source.set_by_person
-        facts += (edited := edit(target, {"priority": source.priority}, at, person=person))
-        target = edited[0].ticket
-    facts.append(
-        Merged(
-            ticket=target.changed(at),
-            role=MergeRole.TARGET,
-            source_id=source.id,
-            target_id=target.id,
-        )
-    )
-    return facts
-
-
-def is_duplicate(ticket: Ticket, older: Ticket, within: timedelta) -> bool:
-    """Whether two tickets of the same text are one: same submitter and product, not long apart."""
-    return (
-        ticket.is_open
-        and older.is_open
-        and ticket.id != older.id
-        and not ticket.external_ref
-        and not older.external_ref
-        and ticket.product == older.product
-        and ticket.submitter is not None
-        and older.submitter is not None
-        and ticket.submitter.id == older.submitter.id
-        and timedelta() <= ticket.created_at - older.created_at <= within
-    )
-
-
 def link(ticket: Ticket, other: Ticket, kind: LinkKind, at: datetime) -> list[Linked]:
     """Link two tickets, of which one at least is open; each gets its end."""
     if ticket.id == other.id:
@@ -311,6 +268,10 @@ def link(ticket: Ticket, other: Ticket, kind: LinkKind, at: datetime) -> list[Li
     mine = Link(kind, other.id, other.number)
     if mine in ticket.links:
         return []
+    if kind is not kind.other_end and Link(kind.other_end, other.id, other.number) in ticket.links:
+        raise CannotLink(
+            f"{ticket.number} is linked to {other.number} as {kind.other_end}: unlink them first."
+        )
     if not ticket.is_open and not other.is_open:
         require_open(ticket)
     theirs = Link(kind.other_end, ticket.id, ticket.number)
@@ -318,6 +279,24 @@ def link(ticket: Ticket, other: Ticket, kind: LinkKind, at: datetime) -> list[Li
         Linked(ticket=ticket.changed(at, links=(*ticket.links, mine)), link=mine),
         Linked(ticket=other.changed(at, links=(*other.links, theirs)), link=theirs),
     ]
+
+
+def unlink(ticket: Ticket, other: Ticket, at: datetime) -> list[Edited]:
+    """Take every link between two tickets away, of which one at least is open."""
+    if all(link.ticket_id != other.id for link in ticket.links):
+        return []
+    if not ticket.is_open and not other.is_open:
+        require_open(ticket)
+    return [_without_links(ticket, other, at), _without_links(other, ticket, at)]
+
+
+def _without_links(ticket: Ticket, other: Ticket, at: datetime) -> Edited:
+    kept = tuple(link for link in ticket.links if link.ticket_id != other.id)
+    before, after = (
+        tuple(f"{link.kind} {link.number}" for link in links) for links in (ticket.links, kept)
+    )
+    change = Change(field="links", before=before, after=after)
+    return Edited(ticket=ticket.changed(at, links=kept), changes=(change,))
 
 
 def rate(ticket: Ticket, score: int, comment: str, at: datetime, within: timedelta) -> Rated:
@@ -334,7 +313,7 @@ def rate(ticket: Ticket, score: int, comment: str, at: datetime, within: timedel
 
 def actions_of(ticket: Ticket, at: datetime, within: timedelta) -> list[ActionKind]:
     """What the submitter can do with a link in a message, as the ticket stands."""
-    if ticket.submitter is None:
+    if ticket.submitter is None or ticket.erased_at is not None:
         return []
     if ticket.closed_at is None:
         reopen = [ActionKind.REOPEN] if ticket.status is Status.RESOLVED else []

@@ -153,12 +153,16 @@ class Ticket:
     """The reminders that were posted in the present episode."""
     unsubscribed_at: datetime | None = None
     """When the submitter asked for no more messages."""
+    erased_at: datetime | None = None
+    """When all that the submitter wrote and is was erased from it."""
     attachment_ids: tuple[UUID, ...] = ()
     """The attachments that came with its opening; those of a message are in the message."""
     watchers: tuple[Watcher, ...] = ()
     outcome: Outcome | None = None
     checks: tuple[Check, ...] = ()
     """The points of its checklist that are done or waived."""
+    skipped: tuple[str, ...] = ()
+    """The points that were neither when it was last resolved."""
     version: int = 1
 
     @property
@@ -263,12 +267,36 @@ class Reminded(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Merged(Fact):
-    """It was merged with another ticket."""
+class Merge:
+    """What a merge changed: enough to undo it."""
 
-    role: MergeRole
+    id: UUID
     source_id: UUID
     target_id: UUID
+    numbers: tuple[str, str]
+    """Those of the source and of the target."""
+    merged_at: datetime
+    status: Status
+    """Of the source before."""
+    resolved_at: datetime | None
+    """Of the source before."""
+    priority: Priority | None
+    """Of the target before; None if it was not raised."""
+    set_by_person: tuple[str, ...]
+    """Of the target before."""
+    watchers: tuple[str, ...]
+    """The addresses of those who came to the target."""
+    attachment_ids: tuple[UUID, ...]
+    """What came with the opening of the source."""
+    undone_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged(Fact):
+    """It was merged with another ticket, or that was undone."""
+
+    role: MergeRole
+    merge: Merge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

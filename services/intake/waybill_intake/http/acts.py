@@ -19,8 +19,9 @@ from waybill_intake.docket import Docket
 from waybill_intake.domain import rules
 from waybill_intake.domain.words import (
     ActorKind,
+    Status,
 )
-from waybill_intake.http.callers import STAFF, origin, require_kind, shown, take
+from waybill_intake.http.callers import STAFF, origin, require_kind, see, shown, take
 from waybill_intake.http.views import TicketView
 from waybill_intake.settings import Settings
 
@@ -44,6 +45,8 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             docket = Docket(uow)
             (ticket,) = await take(docket, caller, id)
             check_version(version, ticket.version)
+            if body.to is Status.RESOLVED:
+                await docket.know_playbooks()
             usecases.change_status(
                 docket,
                 ticket,
@@ -78,6 +81,25 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 
         return await once(effect)
 
+    @routes.delete(
+        "/v1/tickets/{id}/merge", response_model=TicketView, dependencies=[require("agent")]
+    )
+    async def undo_merge(
+        id: str, request: Request, caller: Caller, version: ExpectedVersion
+    ) -> Response:
+        """Undo the merge that closed this ticket, within a day: both are as they were before."""
+        async with rt.database.unit_of_work() as uow:
+            source = (await see(uow.connection, caller, id)).ticket
+            docket = Docket(uow)
+            await usecases.undo_merge(
+                docket,
+                source,
+                rt.settings.undo_merge_window,
+                origin(request, caller, source.product),
+                version,
+            )
+            return await shown(docket, source.id)
+
     @routes.post("/v1/tickets/{id}/links", status_code=201, response_model=TicketView)
     async def link(
         id: str, body: bodies.NewLink, request: Request, caller: Caller, once: RunOnce
@@ -94,6 +116,16 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             return await shown(docket, ticket.id, status=201 if made else 200)
 
         return await once(effect)
+
+    @routes.delete("/v1/tickets/{id}/links/{ticket}", response_model=TicketView)
+    async def unlink(id: str, ticket: str, request: Request, caller: Caller) -> Response:
+        """Take the links between two tickets away; nothing happens where there is none."""
+        require_kind(caller, STAFF, "Only agents and the product can unlink tickets.")
+        async with rt.database.unit_of_work() as uow:
+            docket = Docket(uow)
+            mine, other = await take(docket, caller, id, ticket)
+            usecases.unlink(docket, mine, other, origin(request, caller, mine.product))
+            return await shown(docket, mine.id)
 
     @routes.post("/v1/tickets/{id}/rating", status_code=201, response_model=TicketView)
     async def rate(

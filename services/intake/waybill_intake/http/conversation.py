@@ -78,7 +78,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             seen = await see(connection, caller, id)
             found = await tickets.messages(
                 connection,
-                seen.ticket.id,
+                seen.ticket,
                 notes=by is ActorKind.AGENT,
                 after=after,
                 limit=limit + 1,

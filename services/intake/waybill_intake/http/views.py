@@ -12,6 +12,7 @@ from waybill_intake.domain.words import (
     CloseReason,
     LinkKind,
     MessageKind,
+    Outcome,
     Priority,
     Status,
     TicketType,
@@ -97,6 +98,7 @@ class TicketView(ResponseModel):
     sla: SlaView
     escalation_level: str | None
     rating: RatingView | None
+    outcome: Outcome | None
     merged_into: UUID | None
     links: tuple[LinkView, ...]
     version: int

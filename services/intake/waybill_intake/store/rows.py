@@ -63,10 +63,12 @@ _SAME = (
     "opened_by_product",
     "reminders",
     "unsubscribed_at",
+    "erased_at",
     "attachment_ids",
     "watchers",
     "outcome",
     "checks",
+    "skipped",
     "version",
 )
 """Columns that bear the name and the value of the ticket's field."""
@@ -109,11 +111,7 @@ def to_ticket(row: Any) -> Ticket:
         tags=tuple(row.tags),
         custom_fields=row.custom_fields,
         channel=Channel(row.channel),
-        submitter=(
-            Submitter(row.submitter_id, row.email, row.submitter_name, row.submitter_tier)
-            if row.submitter_id
-            else None
-        ),
+        submitter=_submitter(row) if row.submitter_id else None,
         order_refs=tuple(row.order_refs),
         external_ref=row.external_ref or "",
         occurrences=row.occurrences,
@@ -142,14 +140,23 @@ def to_ticket(row: Any) -> Ticket:
         opened_by_product=row.opened_by_product,
         reminders=tuple(FollowUpKind(kind) for kind in row.reminders),
         unsubscribed_at=row.unsubscribed_at,
+        erased_at=row.erased_at,
         attachment_ids=tuple(row.attachment_ids),
         watchers=tuple(Watcher(**watcher) for watcher in row.watchers),
         outcome=Outcome(row.outcome) if row.outcome else None,
         checks=tuple(
             Check(**check | {"at": datetime.fromisoformat(check["at"])}) for check in row.checks
         ),
+        skipped=tuple(row.skipped),
         version=row.version,
     )
+
+
+def _submitter(row: Any) -> Submitter:
+    if row.erased_at is not None:
+        # Where the lock was waited for, the submitter's row is older than the ticket's.
+        return Submitter(row.submitter_id, "", "", row.submitter_tier)
+    return Submitter(row.submitter_id, row.email, row.submitter_name, row.submitter_tier)
 
 
 def of_message(message: Message) -> dict[str, Any]:

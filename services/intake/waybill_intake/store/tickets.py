@@ -23,6 +23,17 @@ _LOCK = text(
     f"SELECT {COLUMNS} FROM {SOURCE} WHERE t.id = ANY(CAST(:ids AS uuid[])) "
     "ORDER BY t.id FOR UPDATE OF t"
 )
+_LOCK_WITH_SURVIVORS = text(
+    f"""
+    WITH RECURSIVE named (id, merged_into) AS (
+        SELECT id, merged_into FROM tickets WHERE id = ANY(CAST(:ids AS uuid[]))
+        UNION
+        SELECT t.id, t.merged_into FROM named n JOIN tickets t ON t.id = n.merged_into
+    )
+    SELECT {COLUMNS} FROM {SOURCE} WHERE t.id IN (SELECT id FROM named)
+    ORDER BY t.id FOR UPDATE OF t
+    """
+)
 _READ = text(f"SELECT {COLUMNS} FROM {SOURCE} WHERE t.id = ANY(CAST(:ids AS uuid[]))")
 _IDS_OF_NUMBERS = text(
     "SELECT number, id FROM tickets WHERE number = ANY(CAST(:numbers AS text[]))"
@@ -66,14 +77,17 @@ _INSERT_MESSAGES = text(
     "INSERT INTO messages "
     "SELECT * FROM json_populate_recordset(NULL::messages, CAST(:rows AS json))"
 )
-_MESSAGES = text(
-    """
-    SELECT * FROM messages
-    WHERE ticket_id = :ticket_id AND (:notes OR kind = 'reply')
-    AND (CAST(:at AS timestamptz) IS NULL OR (created_at, id) > (:at, CAST(:id AS uuid)))
-    ORDER BY created_at, id LIMIT :limit
-    """
-)
+_MESSAGES_BY = {
+    column: text(
+        f"""
+        SELECT * FROM messages
+        WHERE {column} = :ticket_id AND (:notes OR kind = 'reply')
+        AND (CAST(:at AS timestamptz) IS NULL OR (created_at, id) > (:at, CAST(:id AS uuid)))
+        ORDER BY created_at, id LIMIT :limit
+        """
+    )
+    for column in ("ticket_id", "original_ticket_id")
+}
 _LAST_MESSAGES = text(
     """
     SELECT * FROM messages WHERE ticket_id = :ticket_id AND kind = :kind
@@ -83,9 +97,12 @@ _LAST_MESSAGES = text(
 _SECRET = text("SELECT value FROM secrets WHERE name = :name")
 
 
-async def lock(uow: UnitOfWork, ids: Iterable[UUID]) -> list[Ticket]:
-    """The tickets among `ids`, locked in the order of their ids, so that nobody deadlocks."""
-    rows = await uow.execute(_LOCK, {"ids": list(ids)})
+async def lock(uow: UnitOfWork, ids: Iterable[UUID], *, survivors: bool = False) -> list[Ticket]:
+    """The tickets among `ids`, locked in the order of their ids, so that nobody deadlocks.
+
+    With `survivors` also those that they were merged into.
+    """
+    rows = await uow.execute(_LOCK_WITH_SURVIVORS if survivors else _LOCK, {"ids": list(ids)})
     return [to_ticket(row) for row in rows]
 
 
@@ -159,16 +176,18 @@ async def insert_messages(uow: UnitOfWork, messages: Sequence[Message]) -> None:
 
 async def messages(
     connection: AsyncConnection,
-    ticket_id: UUID,
+    ticket: Ticket,
     *,
     notes: bool,
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[Message]:
-    """A ticket's conversation after a place in it, oldest first."""
+    """A ticket's conversation after a place in it, oldest first; of a merged one what it gave."""
     at, id = after or (None, None)
+    column = "ticket_id" if ticket.merged_into is None else "original_ticket_id"
     rows = await connection.execute(
-        _MESSAGES, {"ticket_id": ticket_id, "notes": notes, "at": at, "id": id, "limit": limit}
+        _MESSAGES_BY[column],
+        {"ticket_id": ticket.id, "notes": notes, "at": at, "id": id, "limit": limit},
     )
     return [to_message(row) for row in rows]
 
