@@ -15,6 +15,7 @@ from waybill_chassis.words import word
 
 from waybill_intake import events
 from waybill_intake.domain import playbooks as playbook_rules
+from waybill_intake.domain.conversation import NoteEdited
 from waybill_intake.domain.playbooks import Playbook, Playbooks
 from waybill_intake.domain.ticket import (
     Actor,
@@ -30,7 +31,7 @@ from waybill_intake.domain.ticket import (
     Ticket,
 )
 from waybill_intake.domain.words import MergeRole, Status
-from waybill_intake.store import log, merges, playbooks, tickets
+from waybill_intake.store import log, merges, messages, playbooks, tickets
 from waybill_intake.store.log import Line
 
 
@@ -139,6 +140,9 @@ class Docket:
         posted = [fact.message for fact, _ in self._facts if isinstance(fact, Posted)]
         if posted:
             await tickets.insert_messages(self.uow, posted)
+        edited = [fact for fact, _ in self._facts if isinstance(fact, NoteEdited)]
+        if edited:
+            await messages.edit(self.uow, edited)
         for fact, _ in self._facts:
             if isinstance(fact, Merged) and fact.role is MergeRole.SOURCE:
                 await merges.write(self.uow, fact.merge)
@@ -182,6 +186,8 @@ def summary(fact: Fact) -> str:
     match fact:
         case Opened(ticket=ticket):
             line = f"{ticket.number} opened: {ticket.type}, {ticket.priority}"
+        case NoteEdited(message=message):
+            line = f"{message.kind} edited by its author"
         case Edited(changes=changes):
             line = ", ".join(f"{one.field}: {one.before} -> {one.after}" for one in changes)[:500]
         case Moved(source=source, ticket=ticket):
