@@ -33,6 +33,7 @@ class Template(StrEnum):
     RESOLVED = "resolved"
     CLOSED = "closed"
     REMINDER = "reminder"
+    OUTCOME = "outcome"
 
 
 class What(StrEnum):
@@ -53,7 +54,7 @@ class What(StrEnum):
 WITH_LINKS = frozenset({Template.RECEIPT, Template.RESOLVED, Template.CLOSED})
 """What lets the submitter act, so that intake is asked for links."""
 
-OF_STATUS = frozenset({Template.RESOLVED, Template.CLOSED, Template.REMINDER})
+OF_STATUS = frozenset({Template.RESOLVED, Template.CLOSED, Template.REMINDER, Template.OUTCOME})
 """What speaks of how things stand: pointless once something newer is known."""
 
 UNASKED = frozenset({Template.RECEIPT, Template.REMINDER})
@@ -93,6 +94,8 @@ class Happening:
     status: str = ""
     close_reason: str = ""
     reminder: int = 0
+    outcome: str = ""
+    """What becomes of a complaint or a suggestion, if that is what was decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +113,22 @@ def _template_for(fact: Happening) -> Template | None:
     )
     match fact.what:
         case What.OPENED:
-            return Template.RECEIPT
+            template = Template.RECEIPT
         case What.MESSAGE_POSTED if fact.actor.kind == "agent" and not by_submitter:
-            return Template.AGENT_REPLY
+            template = Template.AGENT_REPLY
         case What.STATUS_CHANGED if fact.status == "resolved" and not by_submitter:
-            return Template.RESOLVED
+            template = Template.RESOLVED
         case What.STATUS_CHANGED if (
             fact.status == "closed" and fact.close_reason != "duplicate" and not by_submitter
         ):
-            return Template.CLOSED
+            template = Template.CLOSED
         case What.REMINDER_POSTED:
-            return Template.REMINDER
-    return None
+            template = Template.REMINDER
+        case What.EDITED if fact.outcome:
+            template = Template.OUTCOME
+        case _:
+            return None
+    return template
 
 
 def request_for(fact: Happening, *, stale: bool = False) -> Request | None:
@@ -153,6 +160,8 @@ def request_for(fact: Happening, *, stale: bool = False) -> Request | None:
             facts |= {"comment": fact.comment, "close_reason": fact.close_reason}
         case Template.REMINDER:
             facts |= {"reminder": fact.reminder}
+        case Template.OUTCOME:
+            facts |= {"outcome": fact.outcome}
     return Request(template, fact.submitter.email.strip(), facts)
 
 

@@ -16,7 +16,7 @@ from waybill.intake.v1.events_pb2 import (
     TicketRated,
     TicketStatusChanged,
 )
-from waybill.intake.v1.ticket_pb2 import MESSAGE_KIND_REPLY, Ticket
+from waybill.intake.v1.ticket_pb2 import MESSAGE_KIND_REPLY, Outcome, Ticket
 from waybill.notify.v1 import delivery_pb2
 from waybill.notify.v1.events_pb2 import NotificationDelivered, NotificationFailed
 from waybill_chassis.causes import automation
@@ -38,6 +38,9 @@ TICKET_EVENTS = {
 }
 """Intake's events that carry a ticket, and what they mean in the feed."""
 
+_INTERNAL_FIELDS = ("checklist.", "suspected_duplicates", "watchers")
+"""What agents do among themselves: changes of nothing else reach nobody outside."""
+
 TOLD: tuple[type[Message], ...] = (NotificationDelivered, NotificationFailed)
 """What notify tells the other services."""
 
@@ -47,6 +50,8 @@ def is_internal(message: Any) -> bool:
     if isinstance(message, MessagePosted):
         # A kind that is not known yet is not known to be public either.
         return message.message.kind != MESSAGE_KIND_REPLY
+    if isinstance(message, TicketEdited) and message.changes:
+        return all(change.field.startswith(_INTERNAL_FIELDS) for change in message.changes)
     return isinstance(message, AttachmentAdded) and message.internal
 
 
@@ -74,6 +79,10 @@ def happening(message: Any) -> Happening:
         }
     elif isinstance(message, ReminderPosted):
         extra["reminder"] = 2 if message.kind == FOLLOW_UP_KIND_REMINDER_2 else 1
+    elif isinstance(message, TicketEdited) and any(
+        change.field == "outcome" for change in message.changes
+    ):
+        extra["outcome"] = word(Outcome, ticket.outcome)
     return Happening(
         what=TICKET_EVENTS[type(message)],
         actor=person(message.actor),

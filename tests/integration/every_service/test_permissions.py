@@ -33,7 +33,9 @@ TABLE = {
         POST  /v1/tickets/{id}/messages          1+4+4+4++43
         POST  /v1/tickets/{id}/messages note     133+4+4+333
         POST  /v1/tickets/{id}/links             133~4~4~~43
+        DELETE /v1/tickets/{id}/links/{ticket}   133+4+4++43
         POST  /v1/tickets/{id}/merge             133~4~4~333
+        DELETE /v1/tickets/{id}/merge            133~4~4~333
         POST  /v1/tickets/{id}/transitions       1+4~4~4~~44
         POST  /v1/tickets/{id}/rating            1~433333333
         GET   /r/{token}                         44444444444
@@ -137,7 +139,7 @@ async def sign(there: Any, operation: str, headers: dict[str, str]) -> str:
         body = {k: v.replace("{id}", id) if isinstance(v, str) else v for k, v in body.items()}
     answer = await there.service.client.request(
         method,
-        path.replace("{id}", id),
+        path.replace("{id}", id).replace("{ticket}", id),
         headers=headers | {"If-Match": "*"},
         json=body,
         params={"q": "it"} if path == "/v1/search" else None,

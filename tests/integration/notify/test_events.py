@@ -77,6 +77,22 @@ async def test_a_ticket_s_public_life_is_on_the_feed_without_gaps(notify: Any, p
     assert b"secret" not in b"".join(row.payload for row in rows)
 
 
+async def test_an_outcome_is_told_to_the_submitter(notify: Any, pb: Any) -> None:
+    """Once for each decision; other edits are told to nobody."""
+    told = notify.ticket()
+    events = [told.opened()]
+    for field in ("outcome", "tags"):
+        told.ticket.outcome = pb.ticket.OUTCOME_PLANNED
+        edited = told.intake(pb.intake.TicketEdited, actor=told.agent())
+        edited.message.changes.add(field=field)
+        events.append(edited)
+    await notify.hear(*events[:2])
+    await notify.hear(*events[2:])
+    rows = await notify.deliveries()
+    assert [row.template for row in rows] == ["receipt", "outcome"]
+    assert rows[1].facts["outcome"] == "planned"
+
+
 async def test_an_assignment_heard_before_its_opening_is_told_after_it(notify: Any) -> None:
     """Topics are not ordered against each other; the feed is."""
     told = notify.ticket()
@@ -241,5 +257,5 @@ async def test_the_ledger_is_shown_to_those_who_work_on_the_product(notify: Any,
     assert (await client.get("/v1/deliveries", headers=submitter)).status_code == 403
     templates = (await client.get("/v1/templates", headers=agent)).json()["items"]
     assert [item["name"] for item in templates] == [
-        "receipt", "agent_reply", "resolved", "closed", "reminder",
+        "receipt", "agent_reply", "resolved", "closed", "reminder", "outcome",
     ]  # fmt: skip

@@ -23,6 +23,7 @@ FACTS = {
     "comment": "",
     "close_reason": "auto_closed",
     "reminder": 2,
+    "outcome": "planned",
 }
 ALL = Links("http://g/r/1", "http://g/r/2", "http://g/r/3", "http://g/r/4")
 
