@@ -9,7 +9,7 @@ from waybill_chassis.problems import Conflict, invalid_field
 
 from waybill_intake.domain.moves import MERGES, Move, enter
 from waybill_intake.domain.rules import edit
-from waybill_intake.domain.ticket import Change, Edited, Fact, Merge, Merged, Moved, Ticket
+from waybill_intake.domain.ticket import Change, Edited, Fact, Merge, Merged, Ticket
 from waybill_intake.domain.words import CloseReason, MergeRole, Status
 
 
@@ -111,10 +111,7 @@ def undo(
         attachment_ids=record.attachment_ids,
     )
     undone = replace(record, undone_at=at)
-    facts: list[Fact] = [
-        Moved(ticket=reopened, source=Status.CLOSED),
-        Merged(ticket=reopened.changed(at), role=MergeRole.SOURCE, merge=undone),
-    ]
+    facts: list[Fact] = [Merged(ticket=reopened, role=MergeRole.SOURCE, merge=undone)]
     if target.is_open and (edited := _given_back(record, source, target, at)):
         facts.append(edited)
         target = edited.ticket
