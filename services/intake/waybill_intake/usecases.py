@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.ids import new_id, parse_id
 from waybill_chassis.lookup import parse_number, unknown_ticket
 from waybill_chassis.problems import check_version
+from waybill_chassis.stored_settings import Snapshot
 
 from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import merging, rules
@@ -22,9 +23,9 @@ from waybill_intake.domain.words import (
     CloseReason,
     LinkKind,
     MessageKind,
-    Priority,
     Status,
 )
+from waybill_intake.kept_settings import check_custom_fields, default_priority
 from waybill_intake.store import merges, tickets
 
 
@@ -77,13 +78,13 @@ class Reception:
         refs: Refs,
         people: Mapping[str, Submitter],
         numbers: Iterator[str],
-        default_priority: Priority,
+        settings: Snapshot,
     ) -> None:
         self._docket = docket
         self._refs = refs
         self._people = people
         self._numbers = numbers
-        self._default_priority = default_priority
+        self._settings = settings
 
     @classmethod
     async def prepare(
@@ -91,9 +92,11 @@ class Reception:
         docket: Docket,
         openings: Sequence[Opening],
         refs: Refs,
-        default_priority: Priority,
     ) -> "Reception":
-        """Know the people and take the numbers; the caller has locked `refs` and their tickets."""
+        """Know the people and take the numbers.
+
+        The caller has locked `refs` and their tickets, and let `check` see the openings.
+        """
         names: dict[str, str] = {}
         for opening in openings:
             if person := opening.person:
@@ -101,7 +104,7 @@ class Reception:
         people = await tickets.know_submitters(docket.uow, names)
         count = _how_many_new(docket, openings, refs)
         numbers = iter(await tickets.take_numbers(docket.uow, count))
-        return cls(docket, refs, people, numbers, default_priority)
+        return cls(docket, refs, people, numbers, await docket.uow.settings())
 
     def open(self, opening: Opening) -> Ticket:
         """Take a ticket in.
@@ -124,7 +127,9 @@ class Reception:
             channel=opening.channel,
             submitter=replace(self._people[person.email], tier=person.tier) if person else None,
             by=opening.origin.actor.kind,
-            default_priority=self._default_priority,
+            default_priority=default_priority(
+                self._settings, opening.product, opening.draft.type, person.tier if person else ""
+            ),
             at=docket.now,
         )
         docket.note([opened], opening.origin)
@@ -155,15 +160,19 @@ def _how_many_new(docket: Docket, openings: Sequence[Opening], refs: Refs) -> in
     return wanted.count(None) + len(new_refs)
 
 
-async def open_ticket(
-    docket: Docket, opening: Opening, default_priority: Priority
-) -> tuple[Ticket, bool]:
+def check(opening: Opening, settings: Snapshot) -> None:
+    """Raise `Invalid` for what the product does not take."""
+    check_custom_fields(settings, opening.product, opening.draft.custom_fields)
+
+
+async def open_ticket(docket: Docket, opening: Opening) -> tuple[Ticket, bool]:
     """Take one ticket in; False with one that was there already."""
+    check(opening, await docket.uow.settings())
     refs: Refs = {}
     if opening.ref:
         refs = await tickets.lock_refs(docket.uow, [opening.ref])
         await docket.take(refs.values(), survivors=True)
-    ticket = (await Reception.prepare(docket, [opening], refs, default_priority)).open(opening)
+    ticket = (await Reception.prepare(docket, [opening], refs)).open(opening)
     return ticket, ticket.occurrences == 1
 
 
@@ -176,6 +185,7 @@ def post_message(
     body: str,
     channel: Channel = Channel.API,
     quick_reply_id: str = "",
+    mentions: tuple[str, ...] = (),
 ) -> Message:
     """Add a message to the conversation."""
     facts = rules.post(
@@ -187,6 +197,7 @@ def post_message(
         at=docket.now,
         channel=channel,
         quick_reply_id=quick_reply_id,
+        mentions=mentions,
     )
     docket.note(facts, origin)
     assert isinstance(facts[0], Posted)
@@ -213,8 +224,13 @@ def change_status(
     docket.note([moved], origin)
 
 
-def edit(docket: Docket, ticket: Ticket, origin: Origin, fields: Mapping[str, Any]) -> None:
-    """Set fields by hand."""
+async def edit(
+    docket: Docket, ticket: Ticket, origin: Origin, fields: Mapping[str, Any]
+) -> None:
+    """Set fields by hand. Custom fields that are written must fit the product they go to."""
+    if "custom_fields" in fields:
+        product = fields.get("product", ticket.product)
+        check_custom_fields(await docket.uow.settings(), product, fields["custom_fields"])
     docket.note(rules.edit(ticket, fields, docket.now, person=True), origin)
 
 

@@ -36,6 +36,12 @@ TABLE = {
         DELETE /v1/tickets/{id}/links/{ticket}   133+4+4++43
         POST  /v1/tickets/{id}/merge             133~4~4~333
         DELETE /v1/tickets/{id}/merge            133~4~4~333
+        GET   /v1/playbooks                      133+++++333
+        GET   /v1/playbooks/{product}/{type}     133+4+4+333
+        PUT   /v1/playbooks/{product}/{type}     1333333+333
+        DELETE /v1/playbooks/{product}/{type}    1333333+333
+        GET   /v1/tickets/{id}/checklist         133+4+4+333
+        PUT   /v1/tickets/{id}/checklist/{point} 133+4+4+333
         POST  /v1/tickets/{id}/transitions       1+4~4~4~~44
         POST  /v1/tickets/{id}/rating            1~433333333
         GET   /r/{token}                         44444444444
@@ -103,6 +109,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/tickets/{id}/transitions": {"to": "resolved"},
     "POST /v1/tickets/{id}/merge": {"into": "{id}"},
     "POST /v1/tickets/{id}/links": {"ticket": "{id}"},
+    "PUT /v1/playbooks/{product}/{type}": {"points": [{"id": "thanked", "title": "Thanked"}]},
+    "PUT /v1/tickets/{id}/checklist/{point}": {"state": "done"},
     "POST /v1/tickets/{id}/rating": {"score": 5},
     "POST /v1/tickets/{id}/escalations": {"level": "tech_team"},
     "PUT /v1/tickets/{id}/assignment": {"team": "support"},
@@ -123,6 +131,9 @@ BODIES: dict[str, Any] = {
     "POST /v1/suggestions": {"text": "It"},
 }  # fmt: skip
 
+IN_PATHS = {"{product}": "demo", "{type}": "suggestion", "{point}": "solution-given"}
+"""What else than an id stands in paths."""
+
 
 async def ways(there: Any) -> set[str]:
     """The service's operations."""
@@ -133,6 +144,8 @@ async def ways(there: Any) -> set[str]:
 async def sign(there: Any, operation: str, headers: dict[str, str]) -> str:
     """How one caller is answered. A third word of the operation says what is special about it."""
     method, path, *special = operation.split()
+    for part, value in IN_PATHS.items():
+        path = path.replace(part, value)
     id = there.ids["draft"] if special == ["draft"] else there.id_in(path)
     body = BODIES.get(operation)
     if body is not None:

@@ -1,4 +1,4 @@
-"""Handling checklists."""
+"""Handling checklists, and what was suspected of tickets."""
 
 from waybill_chassis.migrate import run_sql
 
@@ -6,7 +6,23 @@ revision = "0006"
 down_revision = "0005"
 
 _TABLES = """
+-- One whose points are null was removed: its version goes on, so that no old one fits again.
+CREATE TABLE playbooks (
+    product text NOT NULL,
+    type text NOT NULL,
+    points jsonb,
+    version bigint NOT NULL,
+    updated_at timestamptz NOT NULL,
+    updated_by text NOT NULL,
+    PRIMARY KEY (product, type)
+);
 
+ALTER TABLE tickets ADD COLUMN skipped text[] NOT NULL DEFAULT '{}';
+
+ALTER TABLE ticket_facts
+    ADD COLUMN assigned_at timestamptz,
+    ADD COLUMN kb_sequence bigint NOT NULL DEFAULT 0,
+    ADD COLUMN suspected jsonb NOT NULL DEFAULT '[]';
 """
 
 

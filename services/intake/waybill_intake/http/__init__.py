@@ -3,13 +3,24 @@
 from fastapi import APIRouter
 from waybill_chassis.service import Runtime
 
-from waybill_intake.http import acts, conversation, links, listing, opening, single
+from waybill_intake.http import (
+    acts,
+    conversation,
+    links,
+    listing,
+    opening,
+    people,
+    playbooks,
+    settings,
+    single,
+    watchers,
+)
 from waybill_intake.settings import Settings
 
 
 def router(rt: Runtime[Settings]) -> APIRouter:
     """All routes of intake."""
     routes = APIRouter()
-    for part in (opening, listing, single, conversation, acts, links):
+    for part in (opening, listing, single, conversation, acts, playbooks, settings, people, watchers, links):
         routes.include_router(part.router(rt))
     return routes

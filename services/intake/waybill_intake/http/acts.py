@@ -23,6 +23,7 @@ from waybill_intake.domain.words import (
 )
 from waybill_intake.http.callers import STAFF, origin, require_kind, see, shown, take
 from waybill_intake.http.views import TicketView
+from waybill_intake.kept_settings import IntakeSettings
 from waybill_intake.settings import Settings
 
 
@@ -94,7 +95,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             await usecases.undo_merge(
                 docket,
                 source,
-                rt.settings.undo_merge_window,
+                (await uow.settings()).of(IntakeSettings).undo_merge_window,
                 origin(request, caller, source.product),
                 version,
             )
@@ -137,8 +138,9 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         async def effect(uow: UnitOfWork) -> Response:
             docket = Docket(uow)
             (ticket,) = await take(docket, caller, id)
+            settings = (await uow.settings()).of(IntakeSettings)
             rated = rules.rate(
-                ticket, body.score, body.comment or "", uow.now, rt.settings.rating_window
+                ticket, body.score, body.comment or "", uow.now, settings.rating_window
             )
             docket.note([rated], origin(request, caller, ticket.product))
             return await shown(docket, ticket.id, status=201)
