@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
 from google.protobuf.message import Message
-from sqlalchemy import Executable, text
+from sqlalchemy import Executable, TextClause, text
 from sqlalchemy.engine import CursorResult, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -16,6 +16,8 @@ from waybill_chassis import outbox
 from waybill_chassis.clock import Clock
 from waybill_chassis.events import PROTOBUF, TraceContext, events_topic
 from waybill_chassis.ids import new_id
+from waybill_chassis.statements import Connection, Engine
+from waybill_chassis.stored_settings import Snapshot, StoredSettings
 from waybill_chassis.telemetry import current_trace
 
 # A process that freezes in mid-transaction must not hold its row locks for longer than this.
@@ -44,13 +46,20 @@ async def _connect(*args: Any, **kwargs: Any) -> "asyncpg.Connection[Any]":
 class UnitOfWork:
     """A transaction in progress. Use cases read and write through it; the edge commits it."""
 
-    def __init__(self, connection: AsyncConnection, service: str, clock: Clock) -> None:
+    def __init__(
+        self, connection: Connection, service: str, clock: Clock, settings: StoredSettings
+    ) -> None:
         """`service` names the owner of the events that are emitted."""
         self.connection = connection
         self.now: datetime = clock.now()
         """The moment at which this unit began; all its facts bear it."""
         self.service = service
+        self._settings = settings
         self._events: list[outbox.OutboxRow] = []
+
+    async def settings(self) -> Snapshot:
+        """The settings in force that are kept in the database."""
+        return await self._settings.read(self.connection)
 
     async def execute(
         self,
@@ -60,6 +69,14 @@ class UnitOfWork:
         """Run a statement within the transaction."""
         result: CursorResult[Any] = await self.connection.execute(statement, parameters)
         return result
+
+    def later(self, statement: TextClause, parameters: dict[str, Any]) -> None:
+        """Write something in the same round trip as the events, or before the next statement.
+
+        For writes whose results nobody asks for: they must not hang on one another's effects,
+        foreign keys excepted.
+        """
+        self.connection.later(statement, parameters)
 
     def emit(
         self,
@@ -106,7 +123,8 @@ class UnitOfWork:
     async def flush(self) -> bool:
         """Write what was emitted so far; True if that was anything."""
         events, self._events = self._events, []
-        await outbox.write(self.connection, events)
+        outbox.write(self.connection, events)
+        await self.connection.send()
         return bool(events)
 
 
@@ -114,28 +132,41 @@ class Database:
     """A service's own PostgreSQL database."""
 
     def __init__(
-        self, url: str, *, service: str, clock: Clock, pool_size: int = 10, application: str = ""
+        self,
+        url: str,
+        *,
+        service: str,
+        clock: Clock,
+        pool_size: int = 10,
+        application: str = "",
+        defaults: object = None,
     ) -> None:
-        """`url` is libpq's: `postgresql://user:password@host:port/name`. Connects lazily."""
+        """`url` is libpq's: `postgresql://user:password@host:port/name`. Connects lazily.
+
+        `defaults` are the environment's settings, for what nobody has set in the database.
+        """
         self.url = url
         self.service = service
         self.clock = clock
+        self.settings = StoredSettings(clock, defaults)
         self.on_commit: list[Callable[[], None]] = []
         """Called after each commit that wrote events; the relay of this process listens here."""
-        self.engine = create_async_engine(
-            make_url(url).set(drivername="postgresql+asyncpg"),
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=10,
-            pool_pre_ping=False,
-            pool_use_lifo=True,
-            connect_args={
-                "async_creator_fn": _connect,
-                "timeout": 5,
-                "command_timeout": 35,
-                "server_settings": _SERVER_SETTINGS
-                | {"application_name": application or f"waybill-{service}"},
-            },
+        self.engine = Engine(
+            create_async_engine(
+                make_url(url).set(drivername="postgresql+asyncpg"),
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=10,
+                pool_pre_ping=False,
+                pool_use_lifo=True,
+                connect_args={
+                    "async_creator_fn": _connect,
+                    "timeout": 5,
+                    "command_timeout": 35,
+                    "server_settings": _SERVER_SETTINGS
+                    | {"application_name": application or f"waybill-{service}"},
+                },
+            ).sync_engine
         )
 
     @asynccontextmanager
@@ -143,7 +174,9 @@ class Database:
         """One transaction: committed when the block ends, rolled back when it raises."""
         wrote = False
         async with self.engine.begin() as connection:
-            unit = UnitOfWork(connection, self.service, self.clock)
+            unit = UnitOfWork(
+                cast(Connection, connection), self.service, self.clock, self.settings
+            )
             yield unit
             wrote = await unit.flush()
         if wrote:

@@ -87,6 +87,7 @@ def runtime(settings: S, clock: Clock | None = None) -> Runtime[S]:
             service=service,
             clock=clock,
             pool_size=settings.database_pool_size,
+            defaults=settings,
         ),
         health=Health(),
         verifier=TokenVerifier(

@@ -34,6 +34,7 @@ from waybill_chassis.words import number
 from waybill_intake import access, events
 from waybill_intake.domain.rules import actions_of
 from waybill_intake.domain.ticket import Ticket
+from waybill_intake.kept_settings import IntakeSettings
 from waybill_intake.links import ActionLink, Signer
 from waybill_intake.reconciling import owners
 from waybill_intake.settings import Settings
@@ -77,6 +78,7 @@ class Tickets(TicketServiceServicer):
                 else []
             )
             signer = await Signer.load(connection) if request.include_action_links else None
+            settings = await self._rt.database.settings.read(connection)
         assignment, sla = seen.facts.assignment, seen.facts.sla
         return GetTicketResponse(
             ticket=events.to_ticket(seen.ticket),
@@ -93,12 +95,16 @@ class Tickets(TicketServiceServicer):
             ),
             team=assignment.team or "",
             escalation_level=number(EscalationLevel, sla.escalation_level),
-            action_links=self._links(seen, signer) if signer else [],
+            action_links=(
+                self._links(seen, signer, settings.of(IntakeSettings)) if signer else []
+            ),
         )
 
-    def _links(self, seen: lists.Seen, signer: Signer) -> list[ActionLinkProto]:
+    def _links(
+        self, seen: lists.Seen, signer: Signer, settings: IntakeSettings
+    ) -> list[ActionLinkProto]:
         """A link for each act that the ticket's status allows."""
-        now, settings = self._rt.clock.now(), self._rt.settings
+        now = self._rt.clock.now()
         expires_at = (now + settings.action_link_lifetime).replace(microsecond=0)
         return [
             ActionLinkProto(

@@ -19,7 +19,6 @@ from waybill_chassis.testing.tokens import Mint
 from waybill_intake.bootstrap import build
 from waybill_intake.consumers import facts, requests
 from waybill_intake.consumers.decoding import decode
-from waybill_intake.domain.words import Priority
 from waybill_intake.settings import Settings
 
 NEW = {"type": "technical", "title": "It does not start", "description": "Since this morning."}
@@ -91,13 +90,13 @@ class Intake:
     async def hear(self, *events: Event[Any]) -> None:
         """Other services' events, as one batch of the consumer."""
         async with self.tested.rt.database.unit_of_work() as uow:
-            await facts.handle(uow, events, self.tested.rt.settings)
+            await facts.handle(uow, events)
 
     async def take_in(self, *records: ConsumerRecord[Any, Any]) -> None:
         """Products' records, as one batch of the consumer."""
         async with self.tested.rt.database.unit_of_work() as uow:
             fresh = await inbox.admit(uow, [decode(record, NO_TRACE) for record in records])
-            await requests.handle(uow, fresh, Priority.MEDIUM)
+            await requests.handle(uow, fresh)
 
     async def count(self, table: str) -> int:
         async with self.tested.rt.database.reading() as connection:

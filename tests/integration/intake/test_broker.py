@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +11,6 @@ from waybill_chassis.consumer import Consumer
 from waybill_chassis.events import requests_topic
 from waybill_intake.consumers import requests
 from waybill_intake.consumers.decoding import REQUESTS, decode
-from waybill_intake.domain.words import Priority
 
 
 async def test_records_of_a_products_topic_are_taken_in(intake: Any, kafka: str) -> None:
@@ -28,7 +26,7 @@ async def test_records_of_a_products_topic_are_taken_in(intake: Any, kafka: str)
         intake.tested.rt.database,
         bootstrap_servers=kafka,
         group=f"test-{product}",
-        handle=partial(requests.handle, default_priority=Priority.MEDIUM),
+        handle=requests.handle,
         types=REQUESTS,
         pattern=rf"^waybill\.requests\.{product}\.v1$",
         decode=decode,

@@ -24,6 +24,7 @@ FIELDS = {
     "assignee",
     "team",
     "order_refs",
+    "order_links",
     "created_at",
     "updated_at",
     "first_response_at",

@@ -13,6 +13,7 @@ from waybill_chassis.http.idempotency import (
 from waybill_chassis.http.paging import Cursor, CursorParam, Limit, Page
 from waybill_chassis.http.rendering import etag, problem_response, render, respond
 from waybill_chassis.http.server import HttpServer
+from waybill_chassis.http.settings import PerProduct, settings_routes
 from waybill_chassis.http.versions import (
     ExpectedVersion,
     RequiredVersion,
@@ -33,6 +34,7 @@ __all__ = [
     "MaybeCaller",
     "Once",
     "Page",
+    "PerProduct",
     "RequestModel",
     "RequiredVersion",
     "ResponseModel",
@@ -47,4 +49,5 @@ __all__ = [
     "respond",
     "run_once",
     "scope_of",
+    "settings_routes",
 ]

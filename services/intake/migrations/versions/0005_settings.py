@@ -1,17 +1,14 @@
 """Settings that are kept in the database, and products' custom fields."""
 
-from waybill_chassis.migrate import run_sql
+from alembic import op
+from waybill_chassis.stored_settings import create_settings_table
 
 revision = "0005"
 down_revision = "0004"
 
-_TABLES = """
-
-"""
-
 
 def upgrade() -> None:
-    run_sql(_TABLES)
+    create_settings_table(op.get_bind())
 
 
 def downgrade() -> None:

@@ -1,7 +1,5 @@
 """What intake hears: products' requests, and the events of the other services."""
 
-from functools import partial
-
 from waybill_chassis.consumer import Consumer
 from waybill_chassis.events import REQUESTS_PATTERN, events_topic
 from waybill_chassis.service import Runtime
@@ -19,7 +17,7 @@ def consumers(rt: Runtime[Settings]) -> list[Consumer]:
             rt.database,
             bootstrap_servers=settings.kafka_bootstrap_servers,
             group="waybill-intake-requests",
-            handle=partial(requests.handle, default_priority=settings.default_priority),
+            handle=requests.handle,
             types=REQUESTS,
             pattern=REQUESTS_PATTERN,
             decode=decode,
@@ -28,7 +26,7 @@ def consumers(rt: Runtime[Settings]) -> list[Consumer]:
             rt.database,
             bootstrap_servers=settings.kafka_bootstrap_servers,
             group="waybill-intake",
-            handle=partial(facts.handle, settings=settings),
+            handle=facts.handle,
             types=facts.HEARD,
             topics=[events_topic(owner) for owner in ("routing", "sla", "notify", "kb")],
         ),

@@ -1,6 +1,7 @@
 """Events of routing, sla, notify and kb: kept, logged, and acted on where intake is to act."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -20,9 +21,11 @@ from waybill_intake import events as proto
 from waybill_intake.consumers.summaries import summary
 from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import merging, rules
+from waybill_intake.domain.people import ERASED
 from waybill_intake.domain.ticket import AUTOMATION, Ticket
+from waybill_intake.domain.words import ActorKind
+from waybill_intake.kept_settings import IntakeSettings
 from waybill_intake.projections import Projections
-from waybill_intake.settings import Settings
 from waybill_intake.store import facts, log
 from waybill_intake.store.log import Line
 
@@ -50,7 +53,7 @@ HEARD: tuple[type[Message], ...] = (*_ASSIGNMENTS, *_CLOCKS, *_DELIVERIES, *_ISS
 """What intake listens to."""
 
 
-async def handle(uow: UnitOfWork, events: Sequence[Event[Any]], settings: Settings) -> None:
+async def handle(uow: UnitOfWork, events: Sequence[Event[Any]]) -> None:
     """Load the tickets of the batch, decide event by event, write."""
     about = [(event, id) for event in events if (id := _ticket_of(event)) is not None]
     docket = Docket(uow)
@@ -63,9 +66,10 @@ async def handle(uow: UnitOfWork, events: Sequence[Event[Any]], settings: Settin
     ]
     await docket.take([*(id for _, id in about), *older])
     projections = Projections(docket, await facts.read(uow.connection, {id for _, id in about}))
+    settings = (await uow.settings()).of(IntakeSettings)
     for event, id in about:
         _decide(docket, projections, event, id, settings)
-    await log.insert(uow, [_line(uow, event, id) for event, id in about])
+    await log.insert(uow, [_line(uow, event, docket.find(id), id) for event, id in about])
     await projections.write()
     await docket.write()
 
@@ -78,7 +82,7 @@ def _ticket_of(event: Event[Any]) -> UUID | None:
 
 
 def _decide(
-    docket: Docket, projections: Projections, event: Event[Any], id: UUID, settings: Settings
+    docket: Docket, projections: Projections, event: Event[Any], id: UUID, settings: IntakeSettings
 ) -> None:
     message, sequence = event.message, event.sequence or 0
     if isinstance(message, _ASSIGNMENTS) and message.HasField("assignment"):
@@ -100,7 +104,7 @@ def _decide(
 
 
 def _react(
-    docket: Docket, ticket: Ticket, message: Message, origin: Origin, settings: Settings
+    docket: Docket, ticket: Ticket, message: Message, origin: Origin, settings: IntakeSettings
 ) -> None:
     match message:
         case sla.FollowUpDue():
@@ -120,7 +124,7 @@ def _merge_duplicate(
     ticket: Ticket,
     message: kb.DuplicateSuspected,
     origin: Origin,
-    settings: Settings,
+    settings: IntakeSettings,
 ) -> None:
     """Merge the ticket into the oldest one that says the same."""
     candidates = [
@@ -136,9 +140,9 @@ def _merge_duplicate(
         docket.note(merging.merge(ticket, oldest, docket.now, id=new_id()), origin)
 
 
-def _line(uow: UnitOfWork, event: Event[Any], id: UUID) -> Line:
+def _line(uow: UnitOfWork, event: Event[Any], ticket: Ticket | None, id: UUID) -> Line:
     actor, cause = proto.from_actor(event.message.actor), event.message.cause
-    return Line(
+    line = Line(
         ticket_id=id,
         event_id=event.id,
         source=event.source,
@@ -154,3 +158,10 @@ def _line(uow: UnitOfWork, event: Event[Any], id: UUID) -> Line:
         summary=summary(event.message),
         trace_id=event.trace.trace_id,
     )
+    if ticket is None or ticket.erased_at is None:
+        return line
+    # It was said before the submitter was erased, and comes late.
+    if actor.kind is ActorKind.SUBMITTER and ticket.submitter is not None:
+        line = replace(line, actor_id=str(ticket.submitter.id), actor_name="")
+    wordy = (*_DELIVERIES, routing.TriageSuggested)
+    return replace(line, summary=ERASED) if isinstance(event.message, wordy) else line

@@ -12,6 +12,7 @@ from waybill_chassis.events import Event
 from waybill_chassis.ids import new_id, parse_id
 from waybill_chassis.lookup import parse_number, unknown_ticket
 from waybill_chassis.problems import Problem
+from waybill_chassis.stored_settings import Snapshot
 from waybill_chassis.times import timestamp
 
 from waybill_intake.bodies import (
@@ -28,7 +29,6 @@ from waybill_intake.domain.words import (
     ActorKind,
     Channel,
     MessageKind,
-    Priority,
     Status,
 )
 from waybill_intake.store import tickets
@@ -38,11 +38,12 @@ from waybill_intake.usecases import (
     Reception,
     Refs,
     change_status,
+    check,
     post_message,
 )
 
 
-async def handle(uow: UnitOfWork, events: Sequence[Event[Any]], default_priority: Priority) -> None:
+async def handle(uow: UnitOfWork, events: Sequence[Event[Any]]) -> None:
     """Do what is asked for in the order it was asked, with a few statements for all of it."""
     docket = Docket(uow)
     bodies = [event.message.body for event in events if event.message.body is not None]
@@ -54,12 +55,8 @@ async def handle(uow: UnitOfWork, events: Sequence[Event[Any]], default_priority
     refs = await tickets.lock_refs(uow, sorted(wanted)) if wanted else {}
     ids = await _addressed(uow, bodies)
     await docket.take([*refs.values(), *ids.values()], survivors=True)
-    openings = {
-        index: _opening(event)
-        for index, event in enumerate(events)
-        if isinstance(event.message.body, TicketRequest)
-    }
-    reception = await Reception.prepare(docket, list(openings.values()), refs, default_priority)
+    openings = _openings(events, await uow.settings())
+    reception = await Reception.prepare(docket, list(openings.values()), refs)
     for index, event in enumerate(events):
         request: Request = event.message
         try:
@@ -72,6 +69,21 @@ async def handle(uow: UnitOfWork, events: Sequence[Event[Any]], default_priority
         except Problem as problem:
             _reject(uow, event, problem)
     await docket.write()
+
+
+def _openings(events: Sequence[Event[Any]], settings: Snapshot) -> dict[int, Opening]:
+    """The tickets that are asked for, by their place in the batch, without those not taken."""
+    found = {}
+    for index, event in enumerate(events):
+        if isinstance(event.message.body, TicketRequest):
+            try:
+                opening = _opening(event)
+                check(opening, settings)
+            except Problem as problem:
+                event.message.problem = problem
+            else:
+                found[index] = opening
+    return found
 
 
 async def _addressed(uow: UnitOfWork, bodies: Sequence[Any]) -> dict[str, UUID]:

@@ -64,7 +64,7 @@ async def shown(docket: Docket, id: UUID, *, status: int = 200, created: bool = 
     # Nobody else can have said anything yet of a ticket that is just being opened.
     known = {} if ticket.version == 1 else await facts.read(docket.uow.connection, [id])
     return respond(
-        view(lists.Seen(ticket, known.get(id, Facts()))),
+        view(lists.Seen(ticket, known.get(id, Facts())), await docket.uow.settings()),
         status=status,
         version=ticket.version,
         location=f"/v1/tickets/{id}" if created else None,

@@ -15,6 +15,7 @@ from waybill_intake.domain import rules
 from waybill_intake.domain.ticket import Ticket
 from waybill_intake.domain.words import ActionKind, Status
 from waybill_intake.http import pages
+from waybill_intake.kept_settings import IntakeSettings
 from waybill_intake.links import ActionLink, Signer
 from waybill_intake.settings import Settings
 from waybill_intake.store import tickets
@@ -25,7 +26,6 @@ _MOST_COMMENT = 20_000
 def router(rt: Runtime[Settings]) -> APIRouter:
     """The page and its button."""
     routes = APIRouter(tags=["links in messages"])
-    within = rt.settings.rating_window
 
     @routes.get("/r/{token}", response_class=HTMLResponse)
     async def show(token: str) -> HTMLResponse:
@@ -33,12 +33,13 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         async with rt.database.reading() as connection:
             link = (await Signer.load(connection)).read(token)
             found = await tickets.read(connection, [link.ticket_id]) if link else []
+            settings = (await rt.database.settings.read(connection)).of(IntakeSettings)
         if link is None or not found:
             return pages.unknown()
         now = rt.clock.now()
         if now > link.expires_at:
             return pages.expired()
-        if link.kind not in rules.actions_of(found[0], now, within):
+        if link.kind not in rules.actions_of(found[0], now, settings.rating_window):
             return pages.overtaken(found[0])
         return pages.question(found[0], link.kind)
 
@@ -55,9 +56,10 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 return pages.unknown()
             if uow.now > link.expires_at:
                 return pages.expired()
-            if link.kind not in rules.actions_of(ticket, uow.now, within):
+            settings = (await uow.settings()).of(IntakeSettings)
+            if link.kind not in rules.actions_of(ticket, uow.now, settings.rating_window):
                 return pages.overtaken(ticket)
-            answer = _act(uow, docket, ticket, link, form, rt.settings)
+            answer = _act(uow, docket, ticket, link, form, settings)
             await docket.write()
             return answer
 
@@ -70,7 +72,7 @@ def _act(
     ticket: Ticket,
     link: ActionLink,
     form: Mapping[str, str],
-    settings: Settings,
+    settings: IntakeSettings,
 ) -> HTMLResponse:
     assert ticket.submitter is not None
     origin = Origin(ticket.submitter.actor(), request_cause("POST /r/{token}"))

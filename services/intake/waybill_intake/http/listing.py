@@ -69,12 +69,13 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         after = _TICKETS.decode(cursor)
         async with rt.database.reading() as connection:
             found = await lists.find(connection, wanted, after=after, limit=limit + 1)
+            settings = await rt.database.settings.read(connection)
         return respond(
             _TICKETS.page(
                 found,
                 limit,
                 position=lambda seen: (seen.ticket.created_at, seen.ticket.id),
-                item=view,
+                item=lambda seen: view(seen, settings),
             )
         )
 

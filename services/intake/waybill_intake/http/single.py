@@ -43,7 +43,9 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         """One ticket, by its id or its number."""
         async with rt.database.reading() as connection:
             seen = await see(connection, caller, id)
-        return respond(view(seen), version=seen.ticket.version)
+            settings = await rt.database.settings.read(connection)
+        staff = caller.has("agent")
+        return respond(view(seen, settings, staff=staff), version=seen.ticket.version)
 
     @routes.patch("/v1/tickets/{id}", response_model=TicketView)
     async def change_ticket(
@@ -65,7 +67,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 authorize(caller, product=fields["product"])
                 if ticket.external_ref:
                     raise Conflict("A ticket with an external_ref stays with its product.")
-            usecases.edit(docket, ticket, origin(request, caller, ticket.product), fields)
+            await usecases.edit(docket, ticket, origin(request, caller, ticket.product), fields)
             return await shown(docket, ticket.id)
 
     @routes.get(

@@ -4,8 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from waybill_chassis.http import Instant, ResponseModel
+from waybill_chassis.stored_settings import Snapshot
 
-from waybill_intake.domain.ticket import Message
+from waybill_intake.domain.ticket import Actor, Message, Ticket
 from waybill_intake.domain.words import (
     ActorKind,
     Channel,
@@ -17,6 +18,7 @@ from waybill_intake.domain.words import (
     Status,
     TicketType,
 )
+from waybill_intake.kept_settings import order_links
 from waybill_intake.store.lists import Seen
 from waybill_intake.store.log import Line
 
@@ -66,6 +68,20 @@ class LinkView(ResponseModel):
     number: str
 
 
+class OrderLinkView(ResponseModel):
+    """Where an order is found in its shop."""
+
+    ref: str
+    url: str
+
+
+class WatcherView(ResponseModel):
+    """Somebody who follows a ticket."""
+
+    email: str
+    name: str
+
+
 class TicketView(ResponseModel):
     """A ticket."""
 
@@ -85,6 +101,7 @@ class TicketView(ResponseModel):
     assignee: AssigneeView | None
     team: str | None
     order_refs: tuple[str, ...]
+    order_links: tuple[OrderLinkView, ...]
     external_ref: str | None
     occurrences: int
     created_at: Instant
@@ -101,6 +118,9 @@ class TicketView(ResponseModel):
     outcome: Outcome | None
     merged_into: UUID | None
     links: tuple[LinkView, ...]
+    watchers: tuple[WatcherView, ...] | None = None
+    """For agents only."""
+    erased_at: Instant | None = None
     version: int
 
 
@@ -113,9 +133,9 @@ class AuthorView(ResponseModel):
 
 
 class MessageView(ResponseModel):
-    """A message."""
+    """A message; without an id what has become the description of a follow-up ticket."""
 
-    id: UUID
+    id: UUID | None
     ticket_id: UUID
     kind: MessageKind
     author: AuthorView
@@ -125,6 +145,14 @@ class MessageView(ResponseModel):
     channel: Channel
     quick_reply_id: str | None
     attachment_ids: tuple[UUID, ...] = ()
+    mentions: tuple[str, ...] = ()
+    edited_at: Instant | None = None
+
+
+class HtmlMessageView(MessageView):
+    """A message with its words as HTML that is safe to show."""
+
+    body_html: str
 
 
 class LogActorView(ResponseModel):
@@ -157,18 +185,22 @@ class LogView(ResponseModel):
     trace_id: str | None
 
 
-def view(seen: Seen) -> TicketView:
-    """A ticket with other services' facts."""
+def view(seen: Seen, settings: Snapshot, *, staff: bool = False) -> TicketView:
+    """A ticket with other services' facts, its orders as links where its product has some.
+
+    With `staff` also what only agents see.
+    """
     ticket, assignment, sla = seen.ticket, seen.facts.assignment, seen.facts.sla
     own = {
         name: getattr(ticket, name)
         for name in TicketView.model_fields
-        if name not in ("assignee", "team", "sla", "escalation_level", "external_ref")
+        if name not in ("assignee", "team", "sla", "escalation_level", "external_ref", "order_links")
     }
     return TicketView.model_validate(
         own
         | {
             "external_ref": ticket.external_ref or None,
+            "order_links": order_links(settings, ticket.product, ticket.order_refs),
             "assignee": (
                 {"id": assignment.agent_id, "name": assignment.agent_name or ""}
                 if assignment.agent_id
@@ -180,24 +212,57 @@ def view(seen: Seen) -> TicketView:
                 "resolution": {"state": sla.resolution_state, "due_at": sla.resolution_due_at},
             },
             "escalation_level": sla.escalation_level,
+            "watchers": ticket.watchers if staff else None,
         }
     )
 
 
+def author_view(author: Actor, by: ActorKind) -> AuthorView:
+    """Who wrote something: submitters are told nobody's address, products no agent's."""
+    known = author.kind not in _ADDRESSED.get(by, ())
+    # Whose token has no name may bear the address for one.
+    name = author.name if known or "@" not in author.name else ""
+    return AuthorView(kind=author.kind, id=author.id if known else None, name=name)
+
+
+_ADDRESSED = {
+    ActorKind.SUBMITTER: (ActorKind.AGENT, ActorKind.SUBMITTER),
+    ActorKind.PRODUCT: (ActorKind.AGENT,),
+}
+"""Whose ids, which may be addresses, are kept from whom."""
+
+
 def message_view(message: Message, by: ActorKind) -> MessageView:
     """A message, as somebody of this kind may see it."""
-    author = message.author
-    shown = by is ActorKind.AGENT or author.kind is not ActorKind.AGENT
     return MessageView(
         id=message.id,
         ticket_id=message.ticket_id,
         kind=message.kind,
-        author=AuthorView(kind=author.kind, id=author.id if shown else None, name=author.name),
+        author=author_view(message.author, by),
         body=message.body,
         created_at=message.created_at,
         first_response=message.first_response,
         channel=message.channel,
         quick_reply_id=message.quick_reply_id or None,
+        attachment_ids=message.attachment_ids,
+        mentions=message.mentions if by is ActorKind.AGENT else (),
+        edited_at=message.edited_at,
+    )
+
+
+def follow_up_view(ticket: Ticket, author: Actor, by: ActorKind) -> MessageView:
+    """A message that has become the description of a follow-up ticket."""
+    return MessageView(
+        id=None,
+        ticket_id=ticket.id,
+        kind=MessageKind.REPLY,
+        author=author_view(author, by),
+        body=ticket.description,
+        created_at=ticket.created_at,
+        first_response=False,
+        channel=ticket.channel,
+        quick_reply_id=None,
+        attachment_ids=ticket.attachment_ids,
     )
 
 
