@@ -35,6 +35,7 @@ from waybill_intake.domain.ticket import (
     Reminded,
     Submitter,
     Ticket,
+    Watcher,
 )
 from waybill_intake.domain.words import ActorKind, FollowUpKind, Priority, TicketType
 
@@ -63,7 +64,7 @@ def _struct(fields: Mapping[str, Any]) -> Struct | None:
 
 def _value(value: Any) -> Value:
     if isinstance(value, tuple):
-        value = list(value)
+        value = [one.email if isinstance(one, Watcher) else one for one in value]
     if isinstance(value, datetime):
         value = format_time(value)
     if value in ("", None):

@@ -1,0 +1,112 @@
+"""Erasing a person on request: all they wrote and are goes, what happened stays.
+
+A person with very many tickets is erased in several transactions. Until the last of them they keep
+their address, by which the next finds what is left: whoever breaks off in between asks again.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from waybill.intake.v1.events_pb2 import PersonErased
+from waybill_chassis import erasing as chassis
+from waybill_chassis.database import Database, UnitOfWork
+from waybill_chassis.problems import Conflict, NotFound
+from waybill_chassis.times import timestamp
+
+from waybill_intake import events
+from waybill_intake.docket import Docket, Origin
+from waybill_intake.domain import people as rules
+from waybill_intake.domain.people import Known
+from waybill_intake.store import people
+from waybill_intake.store.erasing import erase_words
+
+BATCH = 200
+"""Tickets that one transaction holds."""
+
+_TRIES = 20
+
+
+class _Overtaken(Exception):
+    """A ticket was opened for the person before they were locked: begin this step again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What was erased, and when."""
+
+    submitter_id: UUID
+    erased_at: datetime
+    tickets: int
+
+
+def unknown_person() -> NotFound:
+    """There is none, or none whose tickets the caller may see."""
+    return NotFound("There is no such submitter.")
+
+
+async def erase(database: Database, id: UUID, origin: Origin, batch: int = BATCH) -> Erasure:
+    """Erase a person; one who is erased already stays so. `NotFound` for an unknown one."""
+    tries = 0
+    while True:
+        try:
+            async with database.unit_of_work() as uow:
+                if done := await _step(uow, id, origin, batch):
+                    return done
+        except _Overtaken:
+            tries += 1
+            if tries == _TRIES:
+                raise Conflict(
+                    "New tickets keep coming for this person: ask again in a moment."
+                ) from None
+
+
+async def _step(uow: UnitOfWork, id: UUID, origin: Origin, batch: int) -> Erasure | None:
+    """Erase what hangs on some tickets; with the last of them the person, and what that was."""
+    person = await people.person(uow.connection, id)
+    if person is None:
+        raise unknown_person()
+    found = await people.concerned(uow.connection, person, batch + 1)
+    now = dict(list(found.items())[:batch])
+    docket = Docket(uow)
+    await docket.take(now)
+    person = await people.lock_person(uow, id)
+    if person.erased_at is not None:
+        count = await people.erased_tickets(uow.connection, id)
+        return Erasure(id, person.erased_at, count)
+    last = len(found) <= batch
+    if last and (await people.concerned(uow.connection, person, batch + 1)).keys() - now.keys():
+        raise _Overtaken
+    await _erase_tickets(docket, person, now, origin)
+    if not last:
+        return None
+    await people.forget(uow, id)
+    return Erasure(id, uow.now, await people.erased_tickets(uow.connection, id))
+
+
+async def _erase_tickets(
+    docket: Docket, person: Known, tickets: dict[UUID, bool], origin: Origin
+) -> None:
+    uow = docket.uow
+    own = [id for id, theirs in tickets.items() if theirs]
+    others = [id for id, theirs in tickets.items() if not theirs]
+    for id in own:
+        docket.note(rules.erase(docket.get(id), person, docket.now), origin)
+    for id in others:
+        docket.note(rules.forget_watcher(docket.get(id), person, docket.now), origin)
+    await docket.write()
+    await erase_words(uow, person, own, others)
+    await chassis.forget(uow, email=person.email, name=person.name, ticket_ids=own)
+    uow.emit(
+        PersonErased(
+            actor=events.to_actor(origin.actor),
+            cause=origin.cause,
+            submitter_id=str(person.id),
+            email=person.email,
+            name=person.name,
+            ticket_ids=map(str, own),
+            erased_at=timestamp(uow.now),
+        ),
+        subject=person.id,
+        aggregate_type="person",
+    )

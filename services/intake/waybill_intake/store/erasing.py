@@ -1,0 +1,81 @@
+"""Words of a person, taken out of what hangs on locked tickets."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from waybill_chassis.database import UnitOfWork
+
+from waybill_intake.domain.people import ERASED, Known
+
+# By whom: their subject may be anything, and the log knows no addresses.
+_SUBJECTS = text(
+    """
+    SELECT DISTINCT author_id FROM messages
+    WHERE author_kind = 'submitter' AND author_email <> '' AND lower(author_email) = :email
+    """
+)
+
+_STATEMENTS = (
+    # What they wrote goes, wherever they wrote it.
+    """
+    UPDATE messages SET body = :erased, author_id = :id, author_name = '', author_email = ''
+    WHERE ticket_id = ANY(CAST(:all AS uuid[])) AND author_kind = 'submitter'
+    AND (author_id = ANY(CAST(:subjects AS text[])) OR lower(author_email) = :email)
+    """,
+    # What others wrote stays, without them in it.
+    """
+    UPDATE messages SET body = regexp_replace(body, :traces, :erased, 'gi')
+    WHERE ticket_id = ANY(CAST(:all AS uuid[])) AND body ~* :traces
+    """,
+    """
+    UPDATE messages SET mentions = array_remove(mentions, :email)
+    WHERE ticket_id = ANY(CAST(:all AS uuid[])) AND :email = ANY(mentions)
+    """,
+    # Of their own tickets nobody but them is the submitter, whatever their token called them.
+    """
+    UPDATE ticket_log SET actor_id = :id, actor_name = ''
+    WHERE actor_kind = 'submitter' AND (
+        ticket_id = ANY(CAST(:own AS uuid[]))
+        OR (ticket_id = ANY(CAST(:all AS uuid[])) AND actor_id = ANY(CAST(:subjects AS text[])))
+    )
+    """,
+    """
+    UPDATE ticket_log SET summary = :erased
+    WHERE ticket_id = ANY(CAST(:own AS uuid[])) AND (
+        (type = 'waybill.intake.v1.TicketEdited' AND summary ~
+         '(title|description|custom_fields|order_refs|external_ref|watchers): ')
+        OR type IN ('waybill.routing.v1.TriageSuggested', 'waybill.notify.v1.NotificationFailed')
+    )
+    """,
+    """
+    UPDATE ticket_log SET summary = regexp_replace(summary, :traces, :erased, 'gi'),
+        actor_name = regexp_replace(actor_name, :traces, '', 'gi')
+    WHERE ticket_id = ANY(CAST(:all AS uuid[])) AND (summary ~* :traces OR actor_name ~* :traces)
+    """,
+    # A merge of theirs can be undone no more: it would open an erased ticket again.
+    "DELETE FROM merges WHERE source_id = ANY(CAST(:own AS uuid[]))",
+    """
+    UPDATE merges SET body = jsonb_set(body, '{watchers}', (body -> 'watchers') - :email)
+    WHERE target_id = ANY(CAST(:all AS uuid[])) AND body -> 'watchers' ? :email
+    """,
+)
+
+
+async def erase_words(
+    uow: UnitOfWork, person: Known, own: Sequence[UUID], others: Sequence[UUID]
+) -> None:
+    """Erase the person's words and traces from these locked tickets' messages and log."""
+    known_as = {*(await uow.execute(_SUBJECTS, {"email": person.email})).scalars()}
+    parameters = {
+        "id": str(person.id),
+        "email": person.email,
+        "subjects": sorted({*known_as, str(person.id), person.email}),
+        "traces": person.traces,
+        "erased": ERASED,
+        "own": list(own),
+        "all": [*own, *others],
+    }
+    for statement in _STATEMENTS:
+        clause = text(statement)
+        await uow.execute(clause, {name: parameters[name] for name in clause._bindparams})
