@@ -13,9 +13,9 @@ from uuid import UUID
 from zlib import crc32
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from waybill_chassis.events import TraceContext
+from waybill_chassis.statements import Connection
 
 SHARDS = 16
 """Fixed for life: which relay publishes an aggregate hangs on it."""
@@ -76,11 +76,11 @@ _INSERT = text(
 )
 
 
-async def write(connection: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
-    """Write the rows, in their order, within the connection's transaction."""
+def write(connection: Connection, rows: Sequence[OutboxRow]) -> None:
+    """Write the rows, in their order, with what else the connection holds back."""
     if not rows:
         return
-    await connection.execute(
+    connection.later(
         _INSERT,
         {
             "id": [row.id for row in rows],
