@@ -20,6 +20,7 @@ ROLES = frozenset({"submitter", "agent", "lead", "admin", "service"})
 ALL_PRODUCTS = "*"
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 MAX_TOKEN_LENGTH = 8192
+_MOST_REMEMBERED = 4096
 
 _IMPLIED: Mapping[str, frozenset[str]] = {
     "lead": frozenset({"lead", "agent"}),
@@ -129,6 +130,7 @@ class TokenVerifier:
         self._max_age = max_age
         self._min_refresh = min_refresh
         self._keys: dict[str | None, jwt.PyJWK] = {}
+        self._verified: dict[str, tuple[Principal, float]] = {}
         self._loaded_at = -float("inf")
         self._tried_at = -float("inf")
         self._loading = asyncio.Lock()
@@ -141,6 +143,8 @@ class TokenVerifier:
         """
         if len(token) > MAX_TOKEN_LENGTH:
             raise refused(f"the token is longer than {MAX_TOKEN_LENGTH} characters")
+        if principal := self._remembered(token):
+            return principal
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError):
@@ -170,7 +174,21 @@ class TokenVerifier:
             raise refused("the token is not valid yet") from None
         except (jwt.InvalidTokenError, ValueError, TypeError):
             raise refused("the token's signature or claims do not hold") from None
-        return principal_of(claims)
+        principal = principal_of(claims)
+        # Verifying costs more than all else that a small request needs.
+        if len(self._verified) >= _MOST_REMEMBERED:
+            self._verified.clear()
+        self._verified[token] = (principal, float(claims["exp"]) + self._leeway)
+        return principal
+
+    def _remembered(self, token: str) -> Principal | None:
+        """Whom a token spoke for before, until it expires or the keys are read again."""
+        principal, until = self._verified.get(token, (None, 0.0))
+        if time.time() >= until:
+            return None
+        if time.monotonic() - self._loaded_at > self._max_age:
+            self._refresh()
+        return principal
 
     async def ping(self) -> None:
         """Raise `Unavailable` if there is no key to verify with."""
@@ -210,6 +228,7 @@ class TokenVerifier:
                 return
             try:
                 self._keys = usable_keys(await self._fetch())
+                self._verified.clear()
                 self._loaded_at = time.monotonic()
             except (OSError, ValueError, httpx.HTTPError) as error:
                 log.warning(

@@ -263,3 +263,29 @@ def test_a_ticket_is_seen_by_those_who_work_for_its_product_and_by_its_submitter
     assert not kim.can_see_ticket("demo", "")
     assert not nobody.can_see_ticket("demo", "kim@example.org")
     assert (kim.address, Principal("u1").address) == ("kim@example.org", None)
+
+
+async def until_refused(verifier: TokenVerifier, token: str) -> str:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await verifier.verify(token)
+            except Unauthenticated as error:
+                return error.detail
+            await asyncio.sleep(0.01)
+
+
+async def test_a_token_that_was_seen_before_still_expires(mint: Mint) -> None:
+    """What is remembered of a token does not outlive it."""
+    verifier, token = mint.verifier(leeway=0.0), mint.token("agent", seconds=2)
+    assert await verifier.verify(token) == await verifier.verify(token)
+    assert "expired" in await until_refused(verifier, token)
+
+
+async def test_a_token_that_was_seen_before_falls_with_its_key(mint: Mint, tmp_path: Path) -> None:
+    """When the key is published no more, what it signed is not taken any more."""
+    verifier, token = mint.verifier(max_age=0.0, min_refresh=0.0), mint.token("agent")
+    await verifier.verify(token)
+    (tmp_path / "other").mkdir()
+    mint.publish(Mint(tmp_path / "other", kid="other").public())
+    assert "not known" in await until_refused(verifier, token)

@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
-from sqlalchemy import CursorResult, and_, delete, select, update
-from sqlalchemy.dialects.postgresql import insert
+from pydantic_core import to_json
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import Response
 
@@ -20,7 +20,6 @@ from waybill_chassis.database import Database, UnitOfWork
 from waybill_chassis.http.callers import Caller
 from waybill_chassis.http.state import equipment_of
 from waybill_chassis.problems import Conflict, Invalid, Malformed
-from waybill_chassis.schema import idempotency_keys
 
 KEPT = timedelta(hours=24)
 """For how long an answer is repeated."""
@@ -33,6 +32,30 @@ Effect = Callable[[UnitOfWork], Awaitable[Response]]
 _KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
 _KEPT_HEADERS = ("content-type", "etag", "location")
 _PRUNED_AT_ONCE = 5000
+
+_CLAIM = text(
+    """
+    INSERT INTO idempotency_keys (scope, key, body_sha256, created_at)
+    VALUES (:scope, :key, :body_sha256, :now) ON CONFLICT DO NOTHING RETURNING true
+    """
+)
+_STORED = text(
+    "SELECT body_sha256, status, headers, body FROM idempotency_keys "
+    "WHERE scope = :scope AND key = :key"
+)
+_KEEP = text(
+    """
+    UPDATE idempotency_keys SET status = :status, headers = CAST(:headers AS jsonb), body = :body
+    WHERE scope = :scope AND key = :key
+    """
+)
+_PRUNE = text(
+    """
+    DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM idempotency_keys WHERE created_at < :before LIMIT :most
+        FOR UPDATE SKIP LOCKED))
+    """
+)
 
 
 class Once:
@@ -76,38 +99,24 @@ async def run_once(
     A request with the same key that is under way elsewhere is waited for: the key's row is its
     lock. `Invalid` when the key was used for another body, `Conflict` when the wait is too long.
     """
-    here = and_(idempotency_keys.c.scope == scope, idempotency_keys.c.key == key)
+    here = {"scope": scope, "key": key}
     async with database.unit_of_work() as uow:
-        claim = (
-            insert(idempotency_keys)
-            .values(scope=scope, key=key, body_sha256=body_sha256, created_at=uow.now)
-            .on_conflict_do_nothing()
-            .returning(idempotency_keys.c.key)
-        )
+        claim = here | {"body_sha256": body_sha256, "now": uow.now}
         for _ in range(3):
             try:
-                claimed = (await uow.connection.execute(claim)).first()
+                claimed = (await uow.execute(_CLAIM, claim)).first()
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) == "55P03":
                     raise _still_running() from None
                 raise
             if claimed:
                 response = await effect(uow)
-                await uow.connection.execute(
-                    update(idempotency_keys)
-                    .where(here)
-                    .values(
-                        status=response.status_code,
-                        headers={
-                            name: response.headers[name]
-                            for name in _KEPT_HEADERS
-                            if name in response.headers
-                        },
-                        body=bytes(response.body),
-                    )
-                )
+                headers = response.headers
+                kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+                answer = {"status": response.status_code, "headers": to_json(kept).decode()}
+                uow.later(_KEEP, here | answer | {"body": bytes(response.body)})
                 return response
-            stored = (await uow.connection.execute(select(idempotency_keys).where(here))).first()
+            stored = (await uow.execute(_STORED, here)).first()
             # Gone again when it was pruned in between: then the key is free.
             if stored is not None:
                 return _repeated(bytes(stored.body_sha256), body_sha256, stored)
@@ -150,25 +159,13 @@ async def prune(database: Database) -> int:
     total = 0
     while True:
         async with database.unit_of_work() as uow:
-            old = (
-                select(idempotency_keys.c.scope, idempotency_keys.c.key)
-                .where(idempotency_keys.c.created_at < uow.now - KEPT)
-                .limit(_PRUNED_AT_ONCE)
-                .with_for_update(skip_locked=True)
-                .cte("old")
-            )
-            gone: CursorResult[object] = await uow.connection.execute(
-                delete(idempotency_keys).where(
-                    idempotency_keys.c.scope == old.c.scope,
-                    idempotency_keys.c.key == old.c.key,
-                )
-            )
+            gone = await uow.execute(_PRUNE, {"before": uow.now - KEPT, "most": _PRUNED_AT_ONCE})
         total += gone.rowcount
         if gone.rowcount < _PRUNED_AT_ONCE:
             return total
 
 
-def _once(
+async def _once(
     request: Request,
     caller: Caller,
     key: Annotated[

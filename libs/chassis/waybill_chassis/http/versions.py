@@ -53,11 +53,11 @@ _Header = Annotated[
 ]
 
 
-def _optional(if_match: _Header = None) -> int | None:
+async def _optional(if_match: _Header = None) -> int | None:
     return expected_version(if_match)
 
 
-def _required(if_match: _Header = None) -> int | None:
+async def _required(if_match: _Header = None) -> int | None:
     if if_match is None:
         raise PreconditionRequired(
             "This change must say which version it is of: send the ETag you read as If-Match.",
