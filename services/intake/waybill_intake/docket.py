@@ -14,11 +14,15 @@ from waybill_chassis.telemetry import current_trace
 from waybill_chassis.words import word
 
 from waybill_intake import events
+from waybill_intake.counting import Tally
+from waybill_intake.attaching import Files
 from waybill_intake.domain import playbooks as playbook_rules
+from waybill_intake.domain.attachments import MOST_FILES
 from waybill_intake.domain.conversation import NoteEdited
 from waybill_intake.domain.playbooks import Playbook, Playbooks
 from waybill_intake.domain.ticket import (
     Actor,
+    Attached,
     Edited,
     Fact,
     Linked,
@@ -54,6 +58,10 @@ class Docket:
         self._changed: dict[UUID, None] = {}
         self._facts: list[tuple[Fact, Origin]] = []
         self._playbooks = Playbooks((), ())
+        self.files = Files({}, uow.now, MOST_FILES)
+        """The uploads that may be attached; `take_files` brings them in."""
+        self.tally = Tally()
+        """What is to be counted of the tickets in hand."""
 
     @property
     def now(self) -> datetime:
@@ -75,6 +83,12 @@ class Docket:
                 for ticket in self._tickets.values()
                 if survivors and ticket.merged_into and ticket.merged_into not in self._tickets
             }
+
+    async def take_files(self, ids: Iterable[UUID]) -> None:
+        """Lock these uploads, after the tickets; unknown ids are left out."""
+        if ids := sorted(set(ids)):
+            most = (await self.uow.settings()).of(IntakeSettings).attachments_max_files
+            self.files = Files(await attachments.lock(self.uow, ids), self.now, most)
 
     def survivor(self, ticket: Ticket) -> Ticket:
         """The ticket that this one was merged into in the end, else itself; both are in hand."""
@@ -129,8 +143,9 @@ class Docket:
                 self._tickets[ticket.id] = after
 
     async def write(self) -> None:
-        """Write the tickets, the messages and the log, and tell the events."""
+        """Write the tickets, the messages, the log and the statistics, and tell the events."""
         if not self._facts:
+            await self.tally.write(self.uow, self._tickets, self._new)
             return
         await self._skip()
         if self._new:
@@ -143,10 +158,16 @@ class Docket:
         edited = [fact for fact, _ in self._facts if isinstance(fact, NoteEdited)]
         if edited:
             await messages.edit(self.uow, edited)
+        attached = [fact.attachment for fact, _ in self._facts if isinstance(fact, Attached)]
+        if attached:
+            await attachments.attach(self.uow, attached)
         for fact, _ in self._facts:
             if isinstance(fact, Merged) and fact.role is MergeRole.SOURCE:
                 await merges.write(self.uow, fact.merge)
         await log.insert(self.uow, [self._tell(fact, origin) for fact, origin in self._facts])
+        for fact, origin in self._facts:
+            self.tally.note(fact, origin.actor)
+        await self.tally.write(self.uow, self._tickets, self._new)
         self._facts.clear()
 
     def _tell(self, fact: Fact, origin: Origin) -> Line:
@@ -196,6 +217,8 @@ def summary(fact: Fact) -> str:
         case Posted(message=message):
             first = ", the first response" if message.first_response else ""
             line = f"{message.kind} by {message.author.kind}{first}"
+        case Attached(attachment=file):
+            line = f"{file.filename}, {file.media_type}, {file.size_bytes} bytes"
         case Reminded(kind=kind):
             line = f"{kind}"
         case Merged(role=role, merge=merge):

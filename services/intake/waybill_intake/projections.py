@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import rules
 from waybill_intake.domain.facts import Assignment, Facts, Sla
+from waybill_intake.domain.statistics_history import after_assignment, after_clock
 from waybill_intake.store import facts
 
 
@@ -46,6 +48,9 @@ class Projections:
         `taken_from`: the event itself says that somebody had it. `closed`: it was released
         because it is closed. `forced`: the owner was asked, so it holds though it is not newer.
         """
+        tally = self._docket.tally
+        tally.hear(id, partial(after_assignment, assignment=new, closed=closed, forced=forced))
+        tally.name((new.agent_email or new.agent_id or "").lower(), new.agent_name or "")
         known = self._known.get(id, Facts())
         if not _is_news(new.sequence, known.assignment.sequence, forced):
             return
@@ -56,6 +61,7 @@ class Projections:
 
     def know_sla(self, id: UUID, new: Sla, *, forced: bool = False) -> None:
         """Keep where a ticket's targets stand."""
+        self._docket.tally.hear(id, partial(after_clock, sla=new, forced=forced))
         known = self._known.get(id, Facts())
         if _is_news(new.sequence, known.sla.sequence, forced):
             self._known[id] = replace(known, sla=new)

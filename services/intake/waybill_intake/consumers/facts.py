@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from google.protobuf.message import Message
 from waybill.common.v1.actor_pb2 import CauseKind
 from waybill.kb.v1 import events_pb2 as kb
+from waybill.kb.v1.article_pb2 import SimilarTicket
 from waybill.notify.v1 import events_pb2 as notify
+from waybill.notify.v1.delivery_pb2 import KNOWLEDGE_ANSWER_FOUND
 from waybill.routing.v1 import events_pb2 as routing
 from waybill.sla.v1 import events_pb2 as sla
 from waybill_chassis.causes import event_cause
@@ -19,9 +22,15 @@ from waybill_chassis.words import word
 
 from waybill_intake import events as proto
 from waybill_intake.consumers.summaries import summary
+from waybill_intake.counting import After
 from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import merging, rules
 from waybill_intake.domain.people import ERASED
+from waybill_intake.domain.statistics_history import (
+    after_answer,
+    after_escalation,
+    after_likeness,
+)
 from waybill_intake.domain.ticket import AUTOMATION, Ticket
 from waybill_intake.domain.words import ActorKind
 from waybill_intake.kept_settings import IntakeSettings
@@ -101,6 +110,29 @@ def _decide(
     if (ticket := docket.find(id)) is not None:
         origin = Origin(AUTOMATION, event_cause(event), event.trace)
         _react(docket, ticket, message, origin, settings)
+        if (after := _remembered(message, sequence)) is not None:
+            docket.tally.hear(id, after)
+
+
+def _remembered(message: Message, sequence: int) -> After | None:
+    """What statistics remember of an event, beside assignments and clocks."""
+    after: After | None = None
+    match message:
+        case sla.TicketEscalated():
+            after = partial(after_escalation, sequence=sequence)
+        case kb.DuplicateSuspected():
+            after = partial(after_likeness, older=_oldest(message.candidates))
+        case kb.IssueRepeated():
+            after = partial(after_likeness, older=_oldest(message.earlier))
+        case notify.NotificationDelivered() if message.delivery.knowledge_answer:
+            found = message.delivery.knowledge_answer == KNOWLEDGE_ANSWER_FOUND
+            after = partial(after_answer, found=found)
+    return after
+
+
+def _oldest(tickets: Sequence[SimilarTicket]) -> str:
+    """The oldest ticket: ids grow with time."""
+    return min((str(id) for one in tickets if (id := parse_id(one.ticket_id))), default="")
 
 
 def _react(

@@ -25,17 +25,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n waybill/notify/v1/delivery.proto\x12\x11waybill.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x03\n\x08\x44\x65livery\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tticket_id\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x10\n\x08template\x18\x04 \x01(\t\x12\x33\n\x07\x63hannel\x18\x05 \x01(\x0e\x32\".waybill.notify.v1.DeliveryChannel\x12\x11\n\trecipient\x18\x06 \x01(\t\x12/\n\x05state\x18\x07 \x01(\x0e\x32 .waybill.notify.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12\x12\n\nmessage_id\x18\t \x01(\t\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fnext_attempt_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x64\x65livered_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlast_error\x18\r \x01(\t\x12.\n\nupdated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x88\x01\n\x0f\x44\x65liveryChannel\x12 \n\x1c\x44\x45LIVERY_CHANNEL_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_CHANNEL_EMAIL\x10\x01\x12\x1c\n\x18\x44\x45LIVERY_CHANNEL_WEBHOOK\x10\x02\x12\x19\n\x15\x44\x45LIVERY_CHANNEL_CHAT\x10\x03*\xa1\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x02\x12\x17\n\x13\x44\x45LIVERY_STATE_DEAD\x10\x03\x12\x1d\n\x19\x44\x45LIVERY_STATE_SUPPRESSED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n waybill/notify/v1/delivery.proto\x12\x11waybill.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x04\n\x08\x44\x65livery\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tticket_id\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x10\n\x08template\x18\x04 \x01(\t\x12\x33\n\x07\x63hannel\x18\x05 \x01(\x0e\x32\".waybill.notify.v1.DeliveryChannel\x12\x11\n\trecipient\x18\x06 \x01(\t\x12/\n\x05state\x18\x07 \x01(\x0e\x32 .waybill.notify.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12\x12\n\nmessage_id\x18\t \x01(\t\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fnext_attempt_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x64\x65livered_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlast_error\x18\r \x01(\t\x12.\n\nupdated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\x10knowledge_answer\x18\x0f \x01(\x0e\x32\".waybill.notify.v1.KnowledgeAnswer*\x88\x01\n\x0f\x44\x65liveryChannel\x12 \n\x1c\x44\x45LIVERY_CHANNEL_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_CHANNEL_EMAIL\x10\x01\x12\x1c\n\x18\x44\x45LIVERY_CHANNEL_WEBHOOK\x10\x02\x12\x19\n\x15\x44\x45LIVERY_CHANNEL_CHAT\x10\x03*\xa1\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x02\x12\x17\n\x13\x44\x45LIVERY_STATE_DEAD\x10\x03\x12\x1d\n\x19\x44\x45LIVERY_STATE_SUPPRESSED\x10\x04*j\n\x0fKnowledgeAnswer\x12 \n\x1cKNOWLEDGE_ANSWER_UNSPECIFIED\x10\x00\x12\x19\n\x15KNOWLEDGE_ANSWER_NONE\x10\x01\x12\x1a\n\x16KNOWLEDGE_ANSWER_FOUND\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'waybill.notify.v1.delivery_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DELIVERYCHANNEL']._serialized_start=547
-  _globals['_DELIVERYCHANNEL']._serialized_end=683
-  _globals['_DELIVERYSTATE']._serialized_start=686
-  _globals['_DELIVERYSTATE']._serialized_end=847
+  _globals['_DELIVERYCHANNEL']._serialized_start=609
+  _globals['_DELIVERYCHANNEL']._serialized_end=745
+  _globals['_DELIVERYSTATE']._serialized_start=748
+  _globals['_DELIVERYSTATE']._serialized_end=909
+  _globals['_KNOWLEDGEANSWER']._serialized_start=911
+  _globals['_KNOWLEDGEANSWER']._serialized_end=1017
   _globals['_DELIVERY']._serialized_start=89
-  _globals['_DELIVERY']._serialized_end=544
+  _globals['_DELIVERY']._serialized_end=606
 # @@protoc_insertion_point(module_scope)

@@ -78,6 +78,30 @@ DELIVERY_STATE_SUPPRESSED: DeliveryState.ValueType  # 4
 """Not sent on purpose: the recipient does not want it."""
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
 
+class _KnowledgeAnswer:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KnowledgeAnswerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KnowledgeAnswer.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KNOWLEDGE_ANSWER_UNSPECIFIED: _KnowledgeAnswer.ValueType  # 0
+    """Not a receipt, or the knowledge base could not be asked."""
+    KNOWLEDGE_ANSWER_NONE: _KnowledgeAnswer.ValueType  # 1
+    """It was asked, and had no public article that was sure enough."""
+    KNOWLEDGE_ANSWER_FOUND: _KnowledgeAnswer.ValueType  # 2
+    """The receipt carries its answer."""
+
+class KnowledgeAnswer(_KnowledgeAnswer, metaclass=_KnowledgeAnswerEnumTypeWrapper):
+    """What the knowledge base had to say for a receipt."""
+
+KNOWLEDGE_ANSWER_UNSPECIFIED: KnowledgeAnswer.ValueType  # 0
+"""Not a receipt, or the knowledge base could not be asked."""
+KNOWLEDGE_ANSWER_NONE: KnowledgeAnswer.ValueType  # 1
+"""It was asked, and had no public article that was sure enough."""
+KNOWLEDGE_ANSWER_FOUND: KnowledgeAnswer.ValueType  # 2
+"""The receipt carries its answer."""
+Global___KnowledgeAnswer: _TypeAlias = KnowledgeAnswer  # noqa: Y015
+
 @_typing.final
 class Delivery(_message.Message):
     """One notification to one recipient."""
@@ -98,6 +122,7 @@ class Delivery(_message.Message):
     DELIVERED_AT_FIELD_NUMBER: _builtins.int
     LAST_ERROR_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    KNOWLEDGE_ANSWER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The delivery's id."""
     ticket_id: _builtins.str
@@ -118,6 +143,8 @@ class Delivery(_message.Message):
     """The `Message-ID` of the mail, or the `webhook-id`; the same in every attempt."""
     last_error: _builtins.str
     """What the other side said in the last attempt that failed, in words for an operator. Empty when none failed."""
+    knowledge_answer: Global___KnowledgeAnswer.ValueType
+    """Whether the receipt carries an answer of the knowledge base."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was asked for."""
@@ -151,10 +178,11 @@ class Delivery(_message.Message):
         delivered_at: _timestamp_pb2.Timestamp | None = ...,
         last_error: _builtins.str = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        knowledge_answer: Global___KnowledgeAnswer.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "delivered_at", b"delivered_at", "next_attempt_at", b"next_attempt_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "channel", b"channel", "created_at", b"created_at", "delivered_at", b"delivered_at", "event_id", b"event_id", "id", b"id", "last_error", b"last_error", "message_id", b"message_id", "next_attempt_at", b"next_attempt_at", "recipient", b"recipient", "state", b"state", "template", b"template", "ticket_id", b"ticket_id", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "channel", b"channel", "created_at", b"created_at", "delivered_at", b"delivered_at", "event_id", b"event_id", "id", b"id", "knowledge_answer", b"knowledge_answer", "last_error", b"last_error", "message_id", b"message_id", "next_attempt_at", b"next_attempt_at", "recipient", b"recipient", "state", b"state", "template", b"template", "ticket_id", b"ticket_id", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

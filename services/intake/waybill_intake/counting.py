@@ -1,0 +1,85 @@
+"""Statistics kept up to date: what happens to tickets changes what they count for, at once.
+
+The lines that change are only added to a table; `fold` puts them into the roll-ups later. Whoever
+reads sums both.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from uuid import UUID
+
+from waybill_chassis.database import Database, UnitOfWork
+
+from waybill_intake.domain.statistics import Lines, add, changed, count
+from waybill_intake.domain.statistics_history import History, after_fact, agent_of
+from waybill_intake.domain.ticket import Actor, Fact, Ticket
+from waybill_intake.domain.words import ActorKind
+from waybill_intake.store import statistics
+
+FOLDED_AT_ONCE = 5_000
+
+After = Callable[[History], History]
+"""What something that was heard makes of a ticket's history."""
+
+
+class Tally:
+    """What was heard of the tickets in hand, until it is counted."""
+
+    def __init__(self) -> None:
+        self._heard: dict[UUID, list[After]] = {}
+        self._names: dict[str, str] = {}
+
+    def hear(self, id: UUID, after: After) -> None:
+        """Keep what something means for a ticket's history."""
+        self._heard.setdefault(id, []).append(after)
+
+    def note(self, fact: Fact, actor: Actor) -> None:
+        """Keep what intake did."""
+        if actor.kind is ActorKind.AGENT:
+            self.name(agent_of(actor), actor.name)
+        self.hear(fact.ticket.id, partial(after_fact, fact=fact, actor=actor))
+
+    def name(self, agent: str, name: str) -> None:
+        """Keep what an agent is called."""
+        if agent and name:
+            self._names[agent] = name
+
+    async def write(
+        self, uow: UnitOfWork, tickets: Mapping[UUID, Ticket], new: Collection[UUID]
+    ) -> None:
+        """Count the tickets anew; those that nobody knows are left out."""
+        heard = {id: after for id, after in self._heard.items() if id in tickets}
+        self._heard.clear()
+        if not heard:
+            return
+        before = [id for id in heard if id not in new]
+        known = await statistics.read(uow, before) if before else {}
+        kept, lines = {}, Lines()
+        for id, news in heard.items():
+            history, counted = known.get(id, (History(), None))
+            for after in news:
+                history = after(history)
+            now = count(tickets[id], history)
+            if (history, now) == known.get(id):
+                continue
+            kept[id] = (history, now)
+            add(lines, counted, -1)
+            add(lines, now)
+        if kept:
+            await statistics.write(uow, kept, changed(lines))
+        if self._names:
+            await statistics.name(uow, self._names)
+            self._names.clear()
+
+
+async def fold(database: Database) -> int:
+    """Put the changes into the roll-ups, batch by batch; how many there were."""
+    folded = 0
+    while True:
+        async with database.unit_of_work() as uow:
+            if not await statistics.lock(uow):
+                return folded
+            taken = await statistics.fold(uow, FOLDED_AT_ONCE)
+        folded += taken
+        if taken < FOLDED_AT_ONCE:
+            return folded
