@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from waybill_chassis.problems import invalid_field
 from waybill_chassis.validation import RequestModel
 
+from waybill_intake.domain.attachments import MOST_FILES
 from waybill_intake.domain.ticket import Draft
 from waybill_intake.domain.words import (
     CloseReason,
@@ -72,7 +73,13 @@ OrderRefs = Annotated[
     Field(max_length=50),
 ]
 CustomFields = Annotated[dict[str, Any], AfterValidator(_small)]
-AttachmentIds = Annotated[tuple[UUID, ...], Field(max_length=20)]
+AttachmentIds = Annotated[
+    tuple[UUID, ...],
+    Field(max_length=MOST_FILES),
+    AfterValidator(lambda ids: tuple(dict.fromkeys(ids))),
+]
+MOST_MENTIONS = 20
+Mentions = Annotated[tuple[Email, ...], Field(max_length=MOST_MENTIONS)]
 
 
 class SubmitterBody(RequestModel):
@@ -100,7 +107,6 @@ class TicketRequest(RequestModel):
 
     def draft(self) -> Draft:
         """What is asked for."""
-        known_attachments(self.attachment_ids)
         return Draft(
             type=self.type,
             title=self.title,
@@ -111,6 +117,7 @@ class TicketRequest(RequestModel):
             custom_fields=self.custom_fields or {},
             order_refs=self.order_refs or (),
             external_ref=self.external_ref or "",
+            attachment_ids=self.attachment_ids or (),
         )
 
 
@@ -153,13 +160,29 @@ class TicketPatch(RequestModel):
         return given
 
 
-class NewMessage(RequestModel):
-    """A reply or an internal note."""
+class Words(RequestModel):
+    """What an agent is about to say: in their own words, or a quick reply's."""
+
+    body: Body | None = None
+    quick_reply_id: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+
+
+class NewMessage(Words):
+    """A reply or an internal note; without a `body` the quick reply's words are sent.
+
+    `mentions` are agents' addresses, beside those that stand as `@ana@example.com` in a note.
+    """
 
     kind: MessageKind = MessageKind.REPLY
-    body: Body
-    quick_reply_id: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    mentions: Mentions | None = None
     attachment_ids: AttachmentIds | None = None
+
+
+class NoteEdit(RequestModel):
+    """The new words of a note."""
+
+    body: Body
+    mentions: Mentions | None = None
 
 
 class Transition(RequestModel):
@@ -213,9 +236,3 @@ class ResolutionRequest(_Addressed):
     """A monitor's own "it recovered"."""
 
     comment: Comment | None = None
-
-
-def known_attachments(ids: tuple[UUID, ...] | None) -> None:
-    """Raise `Invalid` for attachments that nobody has uploaded: so far that is any."""
-    if ids:
-        raise invalid_field("attachment_ids.0", f"is unknown: there is no attachment {ids[0]}")

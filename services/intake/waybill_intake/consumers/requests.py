@@ -15,6 +15,8 @@ from waybill_chassis.problems import Problem
 from waybill_chassis.stored_settings import Snapshot
 from waybill_chassis.times import timestamp
 
+from waybill_intake import answering
+from waybill_intake.attaching import ids_in
 from waybill_intake.bodies import (
     MessageRequest,
     ResolutionRequest,
@@ -23,6 +25,7 @@ from waybill_intake.bodies import (
 )
 from waybill_intake.consumers.decoding import Request
 from waybill_intake.docket import Docket, Origin
+from waybill_intake.domain.attachments import Owner
 from waybill_intake.domain.moves import require_open
 from waybill_intake.domain.ticket import Actor, Ticket
 from waybill_intake.domain.words import (
@@ -31,6 +34,7 @@ from waybill_intake.domain.words import (
     MessageKind,
     Status,
 )
+from waybill_intake.kept_settings import IntakeSettings
 from waybill_intake.store import tickets
 from waybill_intake.usecases import (
     Opening,
@@ -54,9 +58,17 @@ async def handle(uow: UnitOfWork, events: Sequence[Event[Any]]) -> None:
     }
     refs = await tickets.lock_refs(uow, sorted(wanted)) if wanted else {}
     ids = await _addressed(uow, bodies)
-    await docket.take([*refs.values(), *ids.values()], survivors=True)
-    openings = _openings(events, await uow.settings())
-    reception = await Reception.prepare(docket, list(openings.values()), refs)
+    answered = [
+        id
+        for event in events
+        if isinstance(event.message.body, MessageRequest) and (id := _id_of(refs, ids, event))
+    ]
+    await answering.take(docket, [*refs.values(), *ids.values()], answered)
+    await docket.take_files(ids_in(bodies))
+    settings = await uow.settings()
+    openings = _openings(events, settings)
+    follow_ups = _follow_ups(docket, refs, ids, events, settings)
+    reception = await Reception.prepare(docket, [*openings.values(), *follow_ups.values()], refs)
     for index, event in enumerate(events):
         request: Request = event.message
         try:
@@ -65,7 +77,7 @@ async def handle(uow: UnitOfWork, events: Sequence[Event[Any]]) -> None:
             if index in openings:
                 reception.open(openings[index])
             else:
-                _act(docket, refs, ids, event)
+                _act(docket, refs, ids, event, reception, follow_ups.get(index))
         except Problem as problem:
             _reject(uow, event, problem)
     await docket.write()
@@ -84,6 +96,37 @@ def _openings(events: Sequence[Event[Any]], settings: Snapshot) -> dict[int, Ope
             else:
                 found[index] = opening
     return found
+
+
+def _follow_ups(
+    docket: Docket,
+    refs: Refs,
+    ids: dict[str, UUID],
+    events: Sequence[Event[Any]],
+    settings: Snapshot,
+) -> dict[int, Opening]:
+    """The tickets that answers to closed ones may open: fewer when several answer the same one."""
+    found: dict[int, Opening] = {}
+    if not settings.of(IntakeSettings).follow_up_on_closed:
+        return found
+    for index, event in enumerate(events):
+        body = event.message.body
+        if not isinstance(body, MessageRequest):
+            continue
+        ticket = _named(docket, refs, ids, event)
+        if ticket is not None and _place(docket, ticket).new:
+            origin = _origin(event, _author(ticket, body.author))
+            found[index] = answering.opening(
+                ticket, body.body, origin, body.attachment_ids or (), _owner(event)
+            )
+    return found
+
+
+def _place(docket: Docket, ticket: Ticket) -> answering.Place:
+    """Where a product's words to one of its tickets go."""
+    return answering.place_of(
+        docket, ticket, ActorKind.PRODUCT, lambda other: other.product == ticket.product
+    )
 
 
 async def _addressed(uow: UnitOfWork, bodies: Sequence[Any]) -> dict[str, UUID]:
@@ -108,6 +151,11 @@ def _origin(event: Event[Any], actor: Actor | None = None) -> Origin:
     )
 
 
+def _owner(event: Event[Any]) -> Owner:
+    """Whose uploads the request may name: those of its product."""
+    return Owner(ActorKind.PRODUCT, event.message.product)
+
+
 def _opening(event: Event[Any]) -> Opening:
     body: TicketRequest = event.message.body
     given = body.submitter
@@ -121,31 +169,54 @@ def _opening(event: Event[Any]) -> Opening:
         ),
         channel=Channel.EVENT,
         origin=_origin(event),
+        owner=_owner(event),
     )
 
 
-def _act(docket: Docket, refs: Refs, ids: dict[str, UUID], event: Event[Any]) -> None:
+def _named(docket: Docket, refs: Refs, ids: dict[str, UUID], event: Event[Any]) -> Ticket | None:
+    """The ticket of the product that a message or a resolution names."""
+    ticket = docket.find(_id_of(refs, ids, event))
+    return ticket if ticket is not None and ticket.product == event.message.product else None
+
+
+def _id_of(refs: Refs, ids: dict[str, UUID], event: Event[Any]) -> UUID | None:
+    body: Any = event.message.body
+    if body.ticket_id:
+        return ids.get(body.ticket_id)
+    return refs.get((event.message.product, body.external_ref))
+
+
+def _act(
+    docket: Docket,
+    refs: Refs,
+    ids: dict[str, UUID],
+    event: Event[Any],
+    reception: Reception,
+    follow_up: Opening | None,
+) -> None:
     request: Request = event.message
     body: Any = request.body
-    if body.ticket_id:
-        ticket = docket.find(ids.get(body.ticket_id))
-    else:
-        ticket = docket.find(refs.get((request.product, body.external_ref)))
-    if ticket is None or ticket.product != request.product:
+    ticket = _named(docket, refs, ids, event)
+    if ticket is None:
         raise unknown_ticket(body.ticket_id or f"with the external_ref {body.external_ref}")
     match body:
         case MessageRequest():
-            ticket = docket.survivor(ticket)
-            if ticket.product != request.product:
-                raise unknown_ticket(body.ticket_id or f"with the ref {body.external_ref}")
-            require_open(ticket)
+            place = _place(docket, ticket)
+            if place.new:
+                if follow_up is None:
+                    require_open(ticket)
+                else:
+                    answering.follow(docket, ticket, reception, follow_up)
+                return
             post_message(
                 docket,
-                ticket,
-                _origin(event, _author(ticket, body.author)),
+                place.ticket,
+                _origin(event, _author(place.ticket, body.author)),
                 kind=MessageKind.REPLY,
                 body=body.body,
                 channel=Channel.EVENT,
+                attachment_ids=body.attachment_ids or (),
+                owner=_owner(event),
             )
         case ResolutionRequest() if ticket.status not in (Status.RESOLVED, Status.CLOSED):
             change_status(

@@ -71,6 +71,7 @@ def follow_up(ticket: Ticket, body: str, attachment_ids: tuple[UUID, ...] = ()) 
         title=title[:_MOST_TITLE],
         description=body,
         language=ticket.language,
+        custom_fields=ticket.custom_fields,
         order_refs=ticket.order_refs,
         attachment_ids=attachment_ids,
     )

@@ -8,9 +8,11 @@ from uuid import UUID
 
 from waybill_chassis.problems import Conflict, invalid_field
 
+from waybill_intake.domain.attachments import Attachment
 from waybill_intake.domain.moves import move, require_open
 from waybill_intake.domain.ticket import (
     Actor,
+    Attached,
     Change,
     Draft,
     Edited,
@@ -83,6 +85,7 @@ def open_ticket(
             submitter=submitter,
             order_refs=draft.order_refs,
             external_ref=draft.external_ref,
+            attachment_ids=draft.attachment_ids,
             created_at=at,
             updated_at=at,
             status_since=at,
@@ -113,6 +116,8 @@ def post(
     at: datetime,
     channel: Channel = Channel.API,
     quick_reply_id: str = "",
+    mentions: tuple[str, ...] = (),
+    attachment_ids: tuple[UUID, ...] = (),
 ) -> list[Fact]:
     """Add a message, and the move that it means.
 
@@ -145,6 +150,8 @@ def post(
         first_response=first,
         channel=channel,
         quick_reply_id=quick_reply_id,
+        mentions=mentions,
+        attachment_ids=attachment_ids,
     )
     facts: list[Fact] = [Posted(ticket=ticket, message=message)]
     if not public:
@@ -159,6 +166,24 @@ def post(
 
 WITH_OUTCOME = (TicketType.COMPLAINT, TicketType.SUGGESTION)
 """The types whose submitters are told what becomes of what they said."""
+
+def attach(
+    ticket: Ticket, files: Sequence[Attachment], at: datetime, message: Message | None = None
+) -> list[Attached]:
+    """Hang files on a ticket that was just opened, or on a message that was just posted in it."""
+    facts = []
+    for file in files:
+        ticket = ticket.changed(at)
+        attachment = replace(
+            file,
+            ticket_id=ticket.id,
+            message_id=message and message.id,
+            internal=message is not None and message.kind is MessageKind.NOTE,
+            expires_at=None,
+        )
+        facts.append(Attached(ticket=ticket, attachment=attachment))
+    return facts
+
 
 TRIAGED = ("type", "priority", "language", "tags")
 """The fields that triage may set where nobody else has."""

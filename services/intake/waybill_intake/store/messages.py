@@ -53,7 +53,7 @@ _KIN = text(
             WHERE link ->> 'kind' = 'followed_by'
         ) AS next
     )
-    SELECT id FROM kin LIMIT :most
+    SELECT id FROM kin JOIN tickets USING (id) ORDER BY id DESC LIMIT :most
     """
 )
 _MOST_KIN = 200
