@@ -1,7 +1,7 @@
 """The HTTP edge that all services share. Import what a service's `http.py` needs from here."""
 
 from waybill_chassis.http.app import create_app
-from waybill_chassis.http.callers import Caller, MaybeCaller, require
+from waybill_chassis.http.callers import TOKEN_OPTIONAL, Caller, MaybeCaller, require
 from waybill_chassis.http.idempotency import (
     KEPT,
     Once,
@@ -13,7 +13,7 @@ from waybill_chassis.http.idempotency import (
 from waybill_chassis.http.paging import Cursor, CursorParam, Limit, Page
 from waybill_chassis.http.rendering import etag, problem_response, render, respond
 from waybill_chassis.http.server import HttpServer
-from waybill_chassis.http.settings import PerProduct, settings_routes
+from waybill_chassis.http.settings import DryRun, PerProduct, settings_routes
 from waybill_chassis.http.versions import (
     ExpectedVersion,
     RequiredVersion,
@@ -23,9 +23,11 @@ from waybill_chassis.validation import Duration, Instant, RequestModel, Response
 
 __all__ = [
     "KEPT",
+    "TOKEN_OPTIONAL",
     "Caller",
     "Cursor",
     "CursorParam",
+    "DryRun",
     "Duration",
     "ExpectedVersion",
     "HttpServer",

@@ -27,6 +27,9 @@ async def _surely(principal: Annotated[Principal | None, Depends(_maybe)]) -> Pr
 MaybeCaller = Annotated[Principal | None, Depends(_maybe)]
 """The caller, or None without a token; a token that does not hold is refused all the same."""
 
+TOKEN_OPTIONAL: dict[str, Any] = {"security": [{}]}
+"""`openapi_extra` of a route with a `MaybeCaller`: the document says that it needs no token."""
+
 Caller = Annotated[Principal, Depends(_surely)]
 """The caller; 401 without a token."""
 

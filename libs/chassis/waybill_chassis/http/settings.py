@@ -131,18 +131,17 @@ async def _change(
         stored_settings.fitting(model, document, database.settings.defaults)
     except ValidationError as error:
         raise validation.invalid(error) from None
-    async with database.unit_of_work() as uow:
+    async with database.unit_of_work(keep=not dry_run) as uow:
         before = await stored_settings.lock(uow, scope)
         check_version(version, before.version)
         if only is not None:
             document = _own(before, document, only)
         if document == before.document:
             return _shown(database, model, scope, before)
-        if dry_run:
-            after = Stored(before.version, document, before.changed_at, before.changed_by)
-            return _shown(database, model, scope, after)
         by = caller.email or caller.subject
         after = await stored_settings.write(uow, scope, before, document, by)
+    if dry_run:
+        return _shown(database, model, scope, after)
     database.settings.forget()
     stored_settings.log_change(service, scope, before, after)
     return _shown(database, model, scope, after)

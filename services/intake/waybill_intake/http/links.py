@@ -1,6 +1,7 @@
 """`/r/{token}`: what a submitter does with a link in a message. Only POST acts."""
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
@@ -21,13 +22,21 @@ from waybill_intake.settings import Settings
 from waybill_intake.store import tickets
 
 _MOST_COMMENT = 20_000
+_PAGES: dict[int | str, dict[str, Any]] = {
+    status: {"description": what, "content": {"text/html": {}}}
+    for status, what in (
+        (404, "No link of ours"),
+        (410, "A link that has expired"),
+        (422, "A rating without a score"),
+    )
+}
 
 
 def router(rt: Runtime[Settings]) -> APIRouter:
     """The page and its button."""
     routes = APIRouter(tags=["links in messages"])
 
-    @routes.get("/r/{token}", response_class=HTMLResponse)
+    @routes.get("/r/{token}", response_class=HTMLResponse, responses=_PAGES)
     async def show(token: str) -> HTMLResponse:
         """Ask whether it is meant; nothing is done yet."""
         async with rt.database.reading() as connection:
@@ -43,7 +52,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             return pages.overtaken(found[0])
         return pages.question(found[0], link.kind)
 
-    @routes.post("/r/{token}", response_class=HTMLResponse)
+    @routes.post("/r/{token}", response_class=HTMLResponse, responses=_PAGES)
     async def act(token: str, request: Request) -> HTMLResponse:
         """Do what the link is for."""
         form = dict(parse_qsl((await request.body()).decode(errors="replace")))

@@ -10,6 +10,7 @@ from waybill_chassis.auth import Principal
 from waybill_chassis.causes import request_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
+    TOKEN_OPTIONAL,
     Caller,
     Cursor,
     CursorParam,
@@ -67,7 +68,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 
         return await once(effect)
 
-    @routes.get("")
+    @routes.get("", openapi_extra=TOKEN_OPTIONAL)
     async def browse(
         reader: MaybeCaller,
         limit: Limit = 50,
@@ -95,7 +96,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             )
         return respond(_PLACES.page(rows, limit, position=lambda a: (a.id,), item=brief))
 
-    @routes.get("/{id}")
+    @routes.get("/{id}", openapi_extra=TOKEN_OPTIONAL)
     async def read(id: UUID, reader: MaybeCaller) -> Response:
         """The newest version for agents, the published one for everybody else."""
         async with database.reading() as connection:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 from waybill_chassis.auth import Principal
-from waybill_chassis.http import Caller, MaybeCaller, require, respond
+from waybill_chassis.http import TOKEN_OPTIONAL, Caller, MaybeCaller, require, respond
 from waybill_chassis.service import Runtime
 
 from waybill_kb.http.bodies import (
@@ -43,7 +43,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 minimum=rt.settings.minimum_confidence,
             )
 
-    @routes.get("/v1/search")
+    @routes.get("/v1/search", openapi_extra=TOKEN_OPTIONAL)
     async def search(
         reader: MaybeCaller,
         q: Annotated[str, Query(min_length=1, max_length=500)],
