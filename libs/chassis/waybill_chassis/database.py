@@ -170,15 +170,18 @@ class Database:
         )
 
     @asynccontextmanager
-    async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
+    async def unit_of_work(self, *, keep: bool = True) -> AsyncIterator[UnitOfWork]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Without `keep` it is rolled back too: a look at what would be.
+        """
         wrote = False
         async with self.engine.begin() as connection:
-            unit = UnitOfWork(
-                cast(Connection, connection), self.service, self.clock, self.settings
-            )
+            unit = UnitOfWork(cast(Connection, connection), self.service, self.clock, self.settings)
             yield unit
-            wrote = await unit.flush()
+            wrote = await unit.flush() and keep
+            if not keep:
+                await connection.rollback()
         if wrote:
             for listener in self.on_commit:
                 listener()
@@ -188,6 +191,12 @@ class Database:
         """A connection for queries only; nothing done on it is kept."""
         async with self.engine.connect() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """The same, with all queries seeing the database as it is at the first of them."""
+        async with self.engine.connect() as connection:
+            yield await connection.execution_options(isolation_level="REPEATABLE READ")
 
     async def ping(self) -> None:
         """Raise if the database does not answer."""

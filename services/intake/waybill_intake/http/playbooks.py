@@ -11,6 +11,7 @@ from waybill_chassis.http import (
     Caller,
     Cursor,
     CursorParam,
+    DryRun,
     ExpectedVersion,
     Instant,
     Limit,
@@ -226,11 +227,16 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 
     @routes.put(path, response_model=PlaybookView)
     async def write_playbook(
-        admin: Admin, product: Product, type: TicketType, body: PlaybookBody, seen: RequiredVersion
+        admin: Admin,
+        product: Product,
+        type: TicketType,
+        body: PlaybookBody,
+        seen: RequiredVersion,
+        dry_run: DryRun = False,
     ) -> Response:
         """Give a product, or every one (`*`), its own points for a type."""
         _require_product(admin, product)
-        async with rt.database.unit_of_work() as uow:
+        async with rt.database.unit_of_work(keep=not dry_run) as uow:
             found = await checklists.configure(
                 uow, product, type, body.found(), by=admin.subject, expected_version=seen
             )

@@ -1,0 +1,183 @@
+"""The kinds of documents: where each is read and written. A new kind is one entry in `KINDS`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from waybill_cli import api
+
+Spec = Mapping[str, Any]
+Answer = Mapping[str, Any]
+
+
+class Refused(Exception):
+    """The service does not take a document; `faults` name the fields and what would be right."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document: where it stands, what kind it is, which one, and what it is to be."""
+
+    place: str
+    kind: "Kind"
+    names: Mapping[str, str]
+    spec: Spec
+
+    @property
+    def title(self) -> str:
+        """Which one, for people: `ProductSettings shop`."""
+        return " ".join([self.kind.name, *self.names.values()])
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a thing stands: None as `spec` when it is not there yet."""
+
+    spec: Spec | None
+    path: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(ABC):
+    """A kind of document."""
+
+    name: str
+    keys: Mapping[str, str]
+    """The fields that say which one it is, each with an example."""
+
+    @abstractmethod
+    def read(self, gateway: httpx.Client, document: Document) -> State:
+        """How it stands."""
+
+    @abstractmethod
+    def check(self, gateway: httpx.Client, document: Document, state: State) -> Spec:
+        """The spec as the service spells it, nothing being changed. Raises `Refused`."""
+
+    @abstractmethod
+    def write(self, gateway: httpx.Client, document: Document, state: State) -> None:
+        """Make it so, if it still stands as it was read. Raises `Refused`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(Kind):
+    """It has an address of its own, where PUT makes it or replaces it."""
+
+    path: str
+    given: Callable[[Answer], Spec | None]
+    """What of an answer a spec says; None when nothing has been set there yet."""
+
+    def read(self, gateway: httpx.Client, document: Document) -> State:
+        """How it stands at its address."""
+        names = {key: quote(name, safe="*") for key, name in document.names.items()}
+        path = self.path.format_map(names)
+        answer = _ask(gateway, "GET", path)
+        return State(self.given(answer.json()), path, answer.headers.get("etag", "*"))
+
+    def check(self, gateway: httpx.Client, document: Document, state: State) -> Spec:
+        """Asks the service, which undoes what it did."""
+        answer = _put(gateway, f"{state.path}?dry_run=true", document, state)
+        return self.given(answer.json()) or {}
+
+    def write(self, gateway: httpx.Client, document: Document, state: State) -> None:
+        """PUT it."""
+        _put(gateway, state.path, document, state)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Kind):
+    """One of a list, known by its one key: POST makes it, PATCH changes what the spec names."""
+
+    path: str
+
+    def read(self, gateway: httpx.Client, document: Document) -> State:
+        """What of the spec stands in the item of the list."""
+        ((key, name),) = document.names.items()
+        for item in api.pages(gateway, self.path, limit=100):
+            if item.get(key) == name:
+                known = {field: item.get(field) for field in document.spec}
+                path = f"{self.path}/{quote(str(item['id']))}"
+                return State(known, path, f'"{item["version"]}"' if "version" in item else "*")
+        return State(None, self.path, "")
+
+    def check(self, gateway: httpx.Client, document: Document, state: State) -> Spec:  # noqa: ARG002 - lists cannot say beforehand whether they would take it
+        """The spec as it is: it is refused, if at all, when it is written."""
+        return document.spec
+
+    def write(self, gateway: httpx.Client, document: Document, state: State) -> None:
+        """POST or PATCH it."""
+        if state.spec is None:
+            _ask(gateway, "POST", state.path, json={**document.names, **document.spec})
+        else:
+            changed = {"If-Match": state.etag}
+            _ask(gateway, "PATCH", state.path, json=document.spec, headers=changed)
+
+
+def _put(gateway: httpx.Client, path: str, document: Document, state: State) -> httpx.Response:
+    return _ask(gateway, "PUT", path, json=document.spec, headers={"If-Match": state.etag})
+
+
+def _ask(gateway: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
+    try:
+        answer = gateway.request(method, path, **more)
+    except httpx.HTTPError as error:
+        raise api.Away(
+            f"{gateway.base_url}{path} does not answer: {type(error).__name__}"
+        ) from error
+    if answer.status_code == httpx.codes.PRECONDITION_FAILED:
+        raise Refused(["was changed meanwhile: apply it again"])
+    if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and (faults := _faults(answer)):
+        raise Refused(faults)
+    if answer.status_code in (502, 503, 504):
+        raise api.Away(api.detail(answer))
+    if not answer.is_success:
+        raise Refused([api.detail(answer)])
+    return answer
+
+
+def _faults(answer: httpx.Response) -> list[str]:
+    try:
+        return [
+            f"{'.'.join(filter(None, ('spec', one['field'])))} {one['message']}"
+            for one in answer.json()["errors"]
+        ]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _settings(answer: Answer) -> Spec | None:
+    return answer["given"] if answer["version"] else answer["given"] or None
+
+
+def _points(answer: Answer) -> Spec | None:
+    if answer["source"] != answer["product"]:
+        return None
+    return {
+        "points": [
+            {name: value for name, value in point.items() if value not in ("", False)}
+            for point in answer["points"]
+        ]
+    }
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Placed("IntakeSettings", {}, "/v1/intake/settings", _settings),
+        Placed("ProductSettings", {"product": "demo"}, "/v1/intake/settings/{product}", _settings),
+        Placed(
+            "Playbook",
+            {"product": "demo", "type": "technical"},
+            "/v1/playbooks/{product}/{type}",
+            _points,
+        ),
+    )
+}
