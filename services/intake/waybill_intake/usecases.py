@@ -14,6 +14,7 @@ from waybill_chassis.stored_settings import Snapshot
 
 from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import merging, rules
+from waybill_intake.domain.attachments import Owner
 from waybill_intake.domain.moves import move
 from waybill_intake.domain.playbooks import require_settled
 from waybill_intake.domain.ticket import Draft, Link, Message, Posted, Submitter, Ticket
@@ -47,6 +48,8 @@ class Opening:
     person: Person | None
     channel: Channel
     origin: Origin
+    owner: Owner | None = None
+    """Whose uploads may come with it."""
 
     @property
     def ref(self) -> tuple[str, str] | None:
@@ -101,10 +104,9 @@ class Reception:
         for opening in openings:
             if person := opening.person:
                 names[person.email] = person.name or names.get(person.email, "")
-        people = await tickets.know_submitters(docket.uow, names)
         count = _how_many_new(docket, openings, refs)
-        numbers = iter(await tickets.take_numbers(docket.uow, count))
-        return cls(docket, refs, people, numbers, await docket.uow.settings())
+        people, numbers = await tickets.arrive(docket.uow, names, count)
+        return cls(docket, refs, people, iter(numbers), await docket.uow.settings())
 
     def open(self, opening: Opening) -> Ticket:
         """Take a ticket in.
@@ -132,11 +134,13 @@ class Reception:
             ),
             at=docket.now,
         )
+        files = docket.files.claim(opening.draft.attachment_ids, opening.owner)
         docket.note([opened], opening.origin)
+        docket.note(rules.attach(opened.ticket, files, docket.now), opening.origin)
         if ref:
             self._refs[ref] = opened.ticket.id
         if before is not None:
-            links = rules.link(opened.ticket, before, LinkKind.FOLLOW_UP, docket.now)
+            links = rules.link(docket.get(opened.ticket.id), before, LinkKind.FOLLOW_UP, docket.now)
             docket.note(links, opening.origin)
         return docket.get(opened.ticket.id)
 
@@ -172,6 +176,7 @@ async def open_ticket(docket: Docket, opening: Opening) -> tuple[Ticket, bool]:
     if opening.ref:
         refs = await tickets.lock_refs(docket.uow, [opening.ref])
         await docket.take(refs.values(), survivors=True)
+    await docket.take_files(opening.draft.attachment_ids)
     ticket = (await Reception.prepare(docket, [opening], refs)).open(opening)
     return ticket, ticket.occurrences == 1
 
@@ -186,8 +191,10 @@ def post_message(
     channel: Channel = Channel.API,
     quick_reply_id: str = "",
     mentions: tuple[str, ...] = (),
+    attachment_ids: tuple[UUID, ...] = (),
+    owner: Owner | None = None,
 ) -> Message:
-    """Add a message to the conversation."""
+    """Add a message to the conversation, with uploads of `owner` if there are any."""
     facts = rules.post(
         ticket,
         id=new_id(),
@@ -198,10 +205,14 @@ def post_message(
         channel=channel,
         quick_reply_id=quick_reply_id,
         mentions=mentions,
+        attachment_ids=attachment_ids,
     )
+    files = docket.files.claim(attachment_ids, owner)
     docket.note(facts, origin)
     assert isinstance(facts[0], Posted)
-    return facts[0].message
+    message = facts[0].message
+    docket.note(rules.attach(docket.get(ticket.id), files, docket.now, message), origin)
+    return message
 
 
 def change_status(

@@ -57,7 +57,7 @@ _READ = text(
 async def insert(uow: UnitOfWork, lines: Sequence[Line]) -> None:
     """Write lines; one that is there already stays as it is."""
     if lines:
-        await uow.execute(_INSERT, {"rows": as_json(lines)})
+        uow.later(_INSERT, {"rows": as_json(lines)})
 
 
 async def read(

@@ -1,6 +1,6 @@
 """Tickets and messages: read under lock, written in batches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -59,15 +59,18 @@ _IDS_OF_REFS = text(
     FROM unnest(CAST(:products AS text[]), CAST(:refs AS text[])) AS r (product, ref)
     """
 )
-_NUMBERS = text("SELECT nextval('ticket_number') FROM generate_series(1, :count)")
-_SUBMITTERS = text(
+_ARRIVE = text(
     """
-    INSERT INTO submitters AS s (id, email, name)
-    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:emails AS text[]), CAST(:names AS text[]))
-        AS n (id, email, name) ORDER BY email
-    ON CONFLICT (email) DO UPDATE
-        SET name = CASE WHEN excluded.name = '' THEN s.name ELSE excluded.name END
-    RETURNING id, email, name
+    WITH people AS (
+        INSERT INTO submitters AS s (id, email, name)
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:emails AS text[]), CAST(:names AS text[]))
+            AS n (id, email, name) ORDER BY email
+        ON CONFLICT (email) DO UPDATE
+            SET name = CASE WHEN excluded.name = '' THEN s.name ELSE excluded.name END
+        RETURNING id, email, name
+    )
+    SELECT id, email, name, CAST(NULL AS bigint) AS number FROM people UNION ALL
+    SELECT NULL, NULL, NULL, nextval('ticket_number') FROM generate_series(1, :count)
     """
 )
 _INSERT = text(
@@ -131,36 +134,42 @@ async def lock_refs(
     return {(row.product, row.ref): row.id for row in rows if row.id}
 
 
-async def take_numbers(uow: UnitOfWork, count: int) -> list[str]:
-    """The next `count` ticket numbers."""
-    return [f"WB-{row[0]}" for row in await uow.execute(_NUMBERS, {"count": count})]
+async def arrive(
+    uow: UnitOfWork, names_by_email: Mapping[str, str], count: int
+) -> tuple[dict[str, Submitter], list[str]]:
+    """The people with these (lower-case) addresses, by address, and the next `count` numbers.
 
-
-async def know_submitters(uow: UnitOfWork, names_by_email: dict[str, str]) -> dict[str, Submitter]:
-    """The people with these (lower-case) addresses, by address; new ones are added."""
-    if not names_by_email:
-        return {}
+    People who were not known are from now on.
+    """
     rows = await uow.execute(
-        _SUBMITTERS,
+        _ARRIVE,
         {
             "ids": [new_id() for _ in names_by_email],
             "emails": list(names_by_email),
             "names": list(names_by_email.values()),
+            "count": count,
         },
     )
-    return {row.email: Submitter(row.id, row.email, row.name) for row in rows}
+    people: dict[str, Submitter] = {}
+    numbers: list[str] = []
+    for id, email, name, number in rows:
+        if number is None:
+            people[email] = Submitter(id, email, name)
+        else:
+            numbers.append(f"WB-{number}")
+    return people, numbers
 
 
 async def insert(uow: UnitOfWork, tickets: Sequence[Ticket]) -> None:
     """Write new tickets."""
-    await uow.execute(_INSERT, {"rows": as_json(map(of_ticket, tickets))})
+    uow.later(_INSERT, {"rows": as_json(map(of_ticket, tickets))})
 
 
 async def update(uow: UnitOfWork, tickets: Sequence[Ticket]) -> None:
     """Write tickets that were locked before."""
     rows = [of_ticket(ticket) for ticket in tickets]
     columns = ", ".join(f"{name} = r.{name}" for name in rows[0] if name not in _FIXED)
-    await uow.execute(
+    uow.later(
         text(
             f"UPDATE tickets t SET {columns} "
             "FROM json_populate_recordset(NULL::tickets, CAST(:rows AS json)) r WHERE t.id = r.id"
@@ -171,7 +180,7 @@ async def update(uow: UnitOfWork, tickets: Sequence[Ticket]) -> None:
 
 async def insert_messages(uow: UnitOfWork, messages: Sequence[Message]) -> None:
     """Write new messages."""
-    await uow.execute(_INSERT_MESSAGES, {"rows": as_json(map(of_message, messages))})
+    uow.later(_INSERT_MESSAGES, {"rows": as_json(map(of_message, messages))})
 
 
 async def messages(
