@@ -3,6 +3,7 @@
 from waybill_chassis.auth import Principal
 from waybill_chassis.problems import Forbidden
 
+from waybill_intake.domain.attachments import Owner
 from waybill_intake.domain.ticket import Actor, Ticket
 from waybill_intake.domain.words import ActorKind
 
@@ -32,6 +33,17 @@ def address_of(caller: Principal) -> str:
 def can_see(caller: Principal, ticket: Ticket) -> bool:
     """Whether the ticket is the caller's to see."""
     return caller.can_see_ticket(ticket.product, ticket.submitter.email if ticket.submitter else "")
+
+
+def owner_of(caller: Principal, product: str) -> Owner:
+    """As whose the caller's uploads count, when something of this product is to carry them."""
+    match standing(caller):
+        case ActorKind.SUBMITTER:
+            return Owner(ActorKind.SUBMITTER, address_of(caller))
+        case ActorKind.PRODUCT:
+            return Owner(ActorKind.PRODUCT, product)
+        case kind:
+            return Owner(kind, caller.subject)
 
 
 def actor_of(caller: Principal, product: str) -> Actor:

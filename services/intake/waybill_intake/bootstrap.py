@@ -5,18 +5,24 @@ from waybill_chassis.events import events_topic
 from waybill_chassis.rpc import Servicer
 from waybill_chassis.service import Edges, Runtime
 
+from waybill_intake.attachments.objects import Objects
+from waybill_intake.attachments.sweeping import sweeper
 from waybill_intake.consumers import consumers
 from waybill_intake.events import TOLD
-from waybill_intake.http import router
+from waybill_intake.http import attachments, router
 from waybill_intake.rpc import SERVICE, Tickets
 from waybill_intake.settings import Settings
 
 
 def build(rt: Runtime[Settings]) -> Edges:
     """What intake shows to the outside."""
+    settings = rt.settings
+    objects = Objects(settings.attachments_url, settings.data_dir / "attachments")
     return Edges(
         title="Waybill intake",
-        routers=[router(rt)],
+        routers=[router(rt, objects)],
+        timers=[sweeper(rt.database, objects)],
+        body_limits={attachments.PATH: settings.attachments_max_bytes + attachments.FORM_BYTES},
         servicers=[Servicer(add_TicketServiceServicer_to_server, Tickets(rt), SERVICE)],
         consumers=consumers(rt),
         emits={events_topic("intake"): TOLD},

@@ -14,11 +14,12 @@ from waybill_chassis.telemetry import current_trace
 from waybill_chassis.words import word
 
 from waybill_intake import events
-from waybill_intake.counting import Tally
 from waybill_intake.attaching import Files
+from waybill_intake.counting import Tally
 from waybill_intake.domain import playbooks as playbook_rules
 from waybill_intake.domain.attachments import MOST_FILES
 from waybill_intake.domain.conversation import NoteEdited
+from waybill_intake.domain.facts import Facts
 from waybill_intake.domain.playbooks import Playbook, Playbooks
 from waybill_intake.domain.ticket import (
     Actor,
@@ -35,7 +36,9 @@ from waybill_intake.domain.ticket import (
     Ticket,
 )
 from waybill_intake.domain.words import MergeRole, Status
-from waybill_intake.store import log, merges, messages, playbooks, tickets
+from waybill_intake.kept_settings import IntakeSettings
+from waybill_intake.store import attachments, log, merges, messages, playbooks, tickets
+from waybill_intake.store import facts as projected
 from waybill_intake.store.log import Line
 
 
@@ -142,6 +145,24 @@ class Docket:
                 self._facts[index] = (replace(fact, ticket=after), origin)
                 self._tickets[ticket.id] = after
 
+    async def _settle_suspicions(self) -> None:
+        """Suspect nothing of tickets that were merged, and never again once that is undone."""
+        merged = [fact for fact, _ in self._facts if isinstance(fact, Merged)]
+        if not merged:
+            return
+        ids = [fact.ticket.id for fact in merged]
+        known = await projected.read(self.uow.connection, ids)
+        for fact in merged:
+            merge, mine = fact.merge, known.get(fact.ticket.id, Facts())
+            away = fact.role is MergeRole.SOURCE
+            other = merge.target_id if away else merge.source_id
+            known[fact.ticket.id] = (
+                mine.without(other)
+                if merge.undone_at is None
+                else mine.dismissing(other, merge.numbers[1 if away else 0])
+            )
+        await projected.write_guesses(self.uow, sorted(known.items(), key=lambda item: item[0]))
+
     async def write(self) -> None:
         """Write the tickets, the messages, the log and the statistics, and tell the events."""
         if not self._facts:
@@ -164,6 +185,7 @@ class Docket:
         for fact, _ in self._facts:
             if isinstance(fact, Merged) and fact.role is MergeRole.SOURCE:
                 await merges.write(self.uow, fact.merge)
+        await self._settle_suspicions()
         await log.insert(self.uow, [self._tell(fact, origin) for fact, origin in self._facts])
         for fact, origin in self._facts:
             self.tally.note(fact, origin.actor)

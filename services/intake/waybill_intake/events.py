@@ -17,10 +17,12 @@ from waybill_chassis.events import format_time
 from waybill_chassis.times import duration, moment, timestamp
 from waybill_chassis.words import number, word
 
+from waybill_intake.domain.attachments import Attachment
 from waybill_intake.domain.facts import Assignment, Sla
 from waybill_intake.domain.rules import Suggestion
 from waybill_intake.domain.ticket import (
     Actor,
+    Attached,
     Edited,
     Fact,
     Link,
@@ -44,6 +46,7 @@ TOLD: tuple[type[Proto], ...] = (
     events_pb2.TicketEdited,
     events_pb2.TicketStatusChanged,
     events_pb2.MessagePosted,
+    events_pb2.AttachmentAdded,
     events_pb2.ReminderPosted,
     events_pb2.TicketMerged,
     events_pb2.TicketLinked,
@@ -181,6 +184,20 @@ def to_message(message: Message) -> ticket_pb2.Message:
     )
 
 
+def to_attachment(file: Attachment) -> ticket_pb2.Attachment:
+    """A file, without its content."""
+    return ticket_pb2.Attachment(
+        id=str(file.id),
+        ticket_id=str(file.ticket_id or ""),
+        message_id=str(file.message_id or ""),
+        filename=file.filename,
+        media_type=file.media_type,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        created_at=timestamp(file.created_at),
+    )
+
+
 def to_event(fact: Fact, actor: Actor, cause: actor_pb2.Cause) -> Proto:
     """The event that tells of a fact."""
     common: dict[str, Any] = {
@@ -225,6 +242,10 @@ def to_event(fact: Fact, actor: Actor, cause: actor_pb2.Cause) -> Proto:
             )
         case Linked(link=link):
             event = events_pb2.TicketLinked(**common, link=_link(link))
+        case Attached(attachment=attachment):
+            event = events_pb2.AttachmentAdded(
+                **common, attachment=to_attachment(attachment), internal=attachment.internal
+            )
         case Rated(rating=rating):
             event = events_pb2.TicketRated(**common, rating=_rating(rating))
         case _:

@@ -11,11 +11,14 @@ from waybill_chassis.problems import Invalid
 from waybill_chassis.stored_settings import Snapshot
 from waybill_chassis.validation import Duration, RequestModel
 
+from waybill_intake.attachments.kinds import DEFAULT as DEFAULT_TYPES
 from waybill_intake.domain import product_settings as rules
+from waybill_intake.domain.attachments import MOST_FILES
 from waybill_intake.domain.custom_fields import CustomFields, SchemaFault
 from waybill_intake.domain.words import Priority, TicketType
 
 _NOTHING = timedelta()
+MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$")]
 
 
 class Changeable(BaseModel):
@@ -37,6 +40,16 @@ class Changeable(BaseModel):
     """For how long after its closing a ticket can be rated."""
     action_link_lifetime: Duration = Field(default=timedelta(days=30), gt=_NOTHING)
     """For how long the links in mails work."""
+    attachments_types: Annotated[tuple[MediaType, ...], Field(max_length=200)] = DEFAULT_TYPES
+    """The media types of files that are taken."""
+    attachments_max_files: int = Field(default=MOST_FILES, ge=0, le=MOST_FILES)
+    """How many files may come with an opening or a message."""
+    attachments_max_waiting: int = Field(default=100, ge=1)
+    """How many uploads of one person or product may be attached to nothing."""
+    attachments_wait: Duration = Field(default=timedelta(hours=24), gt=_NOTHING)
+    """How long an upload waits to be attached."""
+    attachment_link_lifetime: Duration = Field(default=timedelta(hours=1), gt=_NOTHING)
+    """How long a link to a file works."""
 
 
 class IntakeSettings(RequestModel, Changeable):

@@ -21,7 +21,6 @@ from waybill_intake.bodies import (
     MessageRequest,
     ResolutionRequest,
     TicketRequest,
-    known_attachments,
 )
 
 STRUCTURED = "application/cloudevents+json"
@@ -122,7 +121,6 @@ def _validate(data: Any, request: Request) -> None:
         body = _MODELS[request.type].model_validate(data)
     except ValidationError as error:
         raise validation.invalid(error) from None
-    known_attachments(getattr(body, "attachment_ids", None))
     request.body = body
 
 

@@ -1,7 +1,7 @@
 """What can happen to a ticket: each function gives the facts, or nothing where nothing changes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -167,6 +167,7 @@ def post(
 WITH_OUTCOME = (TicketType.COMPLAINT, TicketType.SUGGESTION)
 """The types whose submitters are told what becomes of what they said."""
 
+
 def attach(
     ticket: Ticket, files: Sequence[Attachment], at: datetime, message: Message | None = None
 ) -> list[Attached]:
@@ -177,7 +178,7 @@ def attach(
         attachment = replace(
             file,
             ticket_id=ticket.id,
-            message_id=message and message.id,
+            message_id=message.id if message else None,
             internal=message is not None and message.kind is MessageKind.NOTE,
             expires_at=None,
         )
@@ -225,6 +226,20 @@ class Suggestion:
     confidence: float
 
 
+def verdict(ticket: Ticket, found: Suggestion, threshold: float) -> str:
+    """Why a suggestion is not applied; empty when it is."""
+    if not ticket.is_open:
+        return "the ticket is closed"
+    if found.field in ticket.set_by_person:
+        return "set by a person"
+    # Said this way round, what is no number is not sure either.
+    if not found.confidence >= threshold:
+        return "not sure enough"
+    held = getattr(ticket, found.field)
+    same = found.value in held if found.field == "tags" else found.value == held
+    return "so already" if same else ""
+
+
 def triage(
     ticket: Ticket, suggestions: Sequence[Suggestion], threshold: float, at: datetime
 ) -> list[Edited]:
@@ -234,7 +249,7 @@ def triage(
     fields: dict[str, Any] = {}
     tags = list(ticket.tags)
     for found in suggestions:
-        if found.confidence < threshold or found.field in ticket.set_by_person:
+        if verdict(ticket, found, threshold):
             continue
         if found.field != "tags":
             fields[found.field] = found.value

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from waybill_intake.domain.attachments import Attachment
 from waybill_intake.domain.words import (
     ActorKind,
     Channel,
@@ -304,6 +305,13 @@ class Linked(Fact):
     """It was linked to another ticket."""
 
     link: Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached(Fact):
+    """A file was attached to it, or to one of its messages."""
+
+    attachment: Attachment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,15 @@
 from fastapi import APIRouter
 from waybill_chassis.service import Runtime
 
+from waybill_intake.attachments.objects import Objects
 from waybill_intake.http import (
     acts,
+    attachments,
     conversation,
     links,
     listing,
     opening,
+    page,
     people,
     playbooks,
     settings,
@@ -18,9 +21,22 @@ from waybill_intake.http import (
 from waybill_intake.settings import Settings
 
 
-def router(rt: Runtime[Settings]) -> APIRouter:
+def router(rt: Runtime[Settings], objects: Objects) -> APIRouter:
     """All routes of intake."""
     routes = APIRouter()
-    for part in (opening, listing, single, conversation, acts, playbooks, settings, people, watchers, links):
+    for part in (
+        opening,
+        listing,
+        page,
+        single,
+        conversation,
+        acts,
+        playbooks,
+        settings,
+        people,
+        watchers,
+        links,
+    ):
         routes.include_router(part.router(rt))
+    routes.include_router(attachments.router(rt, objects))
     return routes

@@ -1,6 +1,7 @@
 """From a request to the tickets it is about and the one who asks."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from uuid import UUID
 
 from fastapi import Request
@@ -18,7 +19,7 @@ from waybill_intake.domain.facts import Facts
 from waybill_intake.domain.ticket import Ticket
 from waybill_intake.domain.words import ActorKind
 from waybill_intake.http.views import view
-from waybill_intake.store import facts, lists
+from waybill_intake.store import attachments, facts, lists
 from waybill_intake.usecases import id_of
 
 STAFF = (ActorKind.AGENT, ActorKind.PRODUCT)
@@ -48,7 +49,7 @@ async def see(connection: AsyncConnection, caller: Principal, id_or_number: str)
     seen = await lists.see(connection, await id_of(connection, id_or_number))
     if seen is None or not access.can_see(caller, seen.ticket):
         raise unknown_ticket(id_or_number)
-    return seen
+    return replace(seen, files=await attachments.of_ticket(connection, seen.ticket))
 
 
 def require_kind(caller: Principal, kinds: Iterable[ActorKind], what: str) -> None:
@@ -63,8 +64,9 @@ async def shown(docket: Docket, id: UUID, *, status: int = 200, created: bool = 
     ticket = docket.get(id)
     # Nobody else can have said anything yet of a ticket that is just being opened.
     known = {} if ticket.version == 1 else await facts.read(docket.uow.connection, [id])
+    files = await attachments.of_ticket(docket.uow.connection, ticket)
     return respond(
-        view(lists.Seen(ticket, known.get(id, Facts())), await docket.uow.settings()),
+        view(lists.Seen(ticket, known.get(id, Facts()), files), await docket.uow.settings()),
         status=status,
         version=ticket.version,
         location=f"/v1/tickets/{id}" if created else None,

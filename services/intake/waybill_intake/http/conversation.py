@@ -1,6 +1,7 @@
 """`/v1/tickets/{id}/messages`."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -29,6 +30,7 @@ from waybill_chassis.service import Runtime
 
 from waybill_intake import access, answering, bodies, usecases
 from waybill_intake.docket import Docket
+from waybill_intake.domain.attachments import Attachment
 from waybill_intake.domain.moves import require_open
 from waybill_intake.domain.ticket import Message, Ticket
 from waybill_intake.domain.words import (
@@ -46,7 +48,7 @@ from waybill_intake.http.views import (
 from waybill_intake.kept_settings import IntakeSettings
 from waybill_intake.markdown import to_html
 from waybill_intake.settings import Settings
-from waybill_intake.store import tickets
+from waybill_intake.store import attachments, tickets
 
 MESSAGES = Cursor[tuple[datetime, UUID]]("messages", tuple[datetime, UUID])
 """A place in a conversation."""
@@ -101,8 +103,9 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 )
                 new = await answering.open_follow_up(docket, ticket, opening)
                 await docket.write()
+                files = await attachments.read(uow.connection, new.attachment_ids)
                 return respond(
-                    follow_up_view(new, whence.actor, by),
+                    follow_up_view(new, whence.actor, by, files),
                     status=201,
                     location=f"/v1/tickets/{new.id}",
                 )
@@ -118,8 +121,9 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 owner=owner,
             )
             await docket.write()
+            files = await attachments.of_messages(uow.connection, [message])
             return respond(
-                message_view(message, by),
+                message_view(message, by, files),
                 status=201,
                 location=None if ticket.id == named else f"/v1/tickets/{ticket.id}",
             )
@@ -153,17 +157,23 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 after=after,
                 limit=limit + 1,
             )
-        return respond(await page_of(found, limit, by, html=expand == "html"))
+            files = await attachments.of_messages(connection, found)
+        return respond(await page_of(found, files, limit, by, html=expand == "html"))
 
     routes.include_router(notes.router(rt))
     return routes
 
 
 async def page_of(
-    found: list[Message], limit: int, by: ActorKind, *, html: bool
+    found: list[Message],
+    files: Mapping[UUID, Attachment],
+    limit: int,
+    by: ActorKind,
+    *,
+    html: bool,
 ) -> Page[MessageView]:
     """A page of the conversation, as somebody of this kind may see it."""
-    views = [message_view(message, by) for message in found]
+    views = [message_view(message, by, files) for message in found]
     if html:
         # Away from the loop: a long text of nothing but brackets takes its time.
         views = await asyncio.to_thread(_with_html, views)

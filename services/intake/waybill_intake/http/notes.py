@@ -34,7 +34,7 @@ from waybill_intake.http.callers import origin, see, take
 from waybill_intake.http.views import MessageView, message_view
 from waybill_intake.markdown import mentions, to_html
 from waybill_intake.settings import Settings
-from waybill_intake.store import messages
+from waybill_intake.store import attachments, messages
 
 _EDITS = Cursor[int]("edits", int)
 
@@ -95,7 +95,8 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             docket.note(edited, by)
             await docket.write()
             after = edited[-1].message if edited else message
-        return respond(message_view(after, ActorKind.AGENT))
+            files = await attachments.of_messages(uow.connection, [after])
+        return respond(message_view(after, ActorKind.AGENT, files))
 
     @routes.get("/v1/tickets/{id}/messages/{message_id}/history", response_model=Page[EditView])
     async def history(

@@ -68,6 +68,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             person=person,
             channel=Channel.API,
             origin=origin(request, caller, product),
+            owner=access.owner_of(caller, product) if body.attachment_ids else None,
         )
 
         async def effect(uow: UnitOfWork) -> Response:

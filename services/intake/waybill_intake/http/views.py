@@ -1,11 +1,14 @@
 """Tickets, messages and the log as REST shows them."""
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from waybill_chassis.http import Instant, ResponseModel
 from waybill_chassis.stored_settings import Snapshot
 
+from waybill_intake.domain.attachments import Attachment
 from waybill_intake.domain.ticket import Actor, Message, Ticket
 from waybill_intake.domain.words import (
     ActorKind,
@@ -82,6 +85,24 @@ class WatcherView(ResponseModel):
     name: str
 
 
+class AttachmentView(ResponseModel):
+    """A file; `GET /v1/attachments/{id}` gives it."""
+
+    id: UUID
+    filename: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+
+
+class SuspicionView(ResponseModel):
+    """An older ticket that may be the same, and how alike they are, from 0 to 1."""
+
+    ticket_id: UUID
+    number: str
+    score: float
+
+
 class TicketView(ResponseModel):
     """A ticket."""
 
@@ -118,8 +139,13 @@ class TicketView(ResponseModel):
     outcome: Outcome | None
     merged_into: UUID | None
     links: tuple[LinkView, ...]
+    attachment_ids: tuple[UUID, ...] = ()
+    attachments: tuple[AttachmentView, ...] | None = None
+    """What came with its opening; null in lists."""
     watchers: tuple[WatcherView, ...] | None = None
     """For agents only."""
+    suspected_duplicates: tuple[SuspicionView, ...] | None = None
+    """Older tickets that it may be the same as; for agents only."""
     erased_at: Instant | None = None
     version: int
 
@@ -145,6 +171,7 @@ class MessageView(ResponseModel):
     channel: Channel
     quick_reply_id: str | None
     attachment_ids: tuple[UUID, ...] = ()
+    attachments: tuple[AttachmentView, ...] = ()
     mentions: tuple[str, ...] = ()
     edited_at: Instant | None = None
 
@@ -185,21 +212,25 @@ class LogView(ResponseModel):
     trace_id: str | None
 
 
+_OTHERS = frozenset(
+    {"assignee", "team", "sla", "escalation_level", "external_ref", "order_links", "attachments"}
+    | {"suspected_duplicates"}
+)
+"""The fields of the view that are not the ticket's own."""
+
+
 def view(seen: Seen, settings: Snapshot, *, staff: bool = False) -> TicketView:
     """A ticket with other services' facts, its orders as links where its product has some.
 
     With `staff` also what only agents see.
     """
     ticket, assignment, sla = seen.ticket, seen.facts.assignment, seen.facts.sla
-    own = {
-        name: getattr(ticket, name)
-        for name in TicketView.model_fields
-        if name not in ("assignee", "team", "sla", "escalation_level", "external_ref", "order_links")
-    }
+    own = {name: getattr(ticket, name) for name in TicketView.model_fields if name not in _OTHERS}
     return TicketView.model_validate(
         own
         | {
             "external_ref": ticket.external_ref or None,
+            "attachments": seen.files,
             "order_links": order_links(settings, ticket.product, ticket.order_refs),
             "assignee": (
                 {"id": assignment.agent_id, "name": assignment.agent_name or ""}
@@ -213,6 +244,11 @@ def view(seen: Seen, settings: Snapshot, *, staff: bool = False) -> TicketView:
             },
             "escalation_level": sla.escalation_level,
             "watchers": ticket.watchers if staff else None,
+            "suspected_duplicates": (
+                [one for one in seen.facts.suspected if not one.dismissed and ticket.is_open]
+                if staff
+                else None
+            ),
         }
     )
 
@@ -232,8 +268,10 @@ _ADDRESSED = {
 """Whose ids, which may be addresses, are kept from whom."""
 
 
-def message_view(message: Message, by: ActorKind) -> MessageView:
-    """A message, as somebody of this kind may see it."""
+def message_view(
+    message: Message, by: ActorKind, files: Mapping[UUID, Attachment] = MappingProxyType({})
+) -> MessageView:
+    """A message with its `files`, as somebody of this kind may see it."""
     return MessageView(
         id=message.id,
         ticket_id=message.ticket_id,
@@ -245,12 +283,22 @@ def message_view(message: Message, by: ActorKind) -> MessageView:
         channel=message.channel,
         quick_reply_id=message.quick_reply_id or None,
         attachment_ids=message.attachment_ids,
+        attachments=attachment_views(message.attachment_ids, files),
         mentions=message.mentions if by is ActorKind.AGENT else (),
         edited_at=message.edited_at,
     )
 
 
-def follow_up_view(ticket: Ticket, author: Actor, by: ActorKind) -> MessageView:
+def attachment_views(
+    ids: Iterable[UUID], files: Mapping[UUID, Attachment]
+) -> tuple[AttachmentView, ...]:
+    """The files among these that are still there, in order."""
+    return tuple(AttachmentView.model_validate(files[id]) for id in ids if id in files)
+
+
+def follow_up_view(
+    ticket: Ticket, author: Actor, by: ActorKind, files: Mapping[UUID, Attachment]
+) -> MessageView:
     """A message that has become the description of a follow-up ticket."""
     return MessageView(
         id=None,
@@ -263,6 +311,7 @@ def follow_up_view(ticket: Ticket, author: Actor, by: ActorKind) -> MessageView:
         channel=ticket.channel,
         quick_reply_id=None,
         attachment_ids=ticket.attachment_ids,
+        attachments=attachment_views(ticket.attachment_ids, files),
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from waybill_intake.domain.attachments import Attachment
 from waybill_intake.domain.facts import Facts
 from waybill_intake.domain.ticket import Ticket
 from waybill_intake.domain.words import Priority, Status, TicketType
@@ -16,12 +17,12 @@ from waybill_intake.store.facts import of_row
 from waybill_intake.store.rows import to_ticket
 from waybill_intake.store.tickets import COLUMNS, SOURCE
 
-_FACTS = (
+FACTS = (
     "f.routing_sequence, f.agent_id, f.agent_name, f.agent_email, f.team, f.sla_sequence, "
     "f.response_state, f.response_due_at, f.resolution_state, f.resolution_due_at, "
-    "f.escalation_level"
+    "f.escalation_level, f.assigned_at, f.triaged_version, f.kb_sequence, f.suspected"
 )
-_VIEW = f"SELECT {COLUMNS}, {_FACTS} FROM {SOURCE} LEFT JOIN ticket_facts f ON f.ticket_id = t.id"
+_VIEW = f"SELECT {COLUMNS}, {FACTS} FROM {SOURCE} LEFT JOIN ticket_facts f ON f.ticket_id = t.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Seen:
 
     ticket: Ticket
     facts: Facts
+    files: Sequence[Attachment] | None = None
+    """Those that came with its opening; None where nobody has looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,14 @@ _MOVE_BACK = text(
     FROM undone u WHERE m.id = ANY(u.message_ids)
     """
 )
+_FILES = text("UPDATE attachments SET ticket_id = :target_id WHERE ticket_id = :source_id")
+_FILES_BACK = text(
+    """
+    UPDATE attachments a SET ticket_id = m.source_id FROM merges m
+    WHERE m.id = :id AND a.ticket_id = m.target_id
+    AND (a.id = ANY(CAST(:attachment_ids AS uuid[])) OR a.message_id = ANY(m.message_ids))
+    """
+)
 _STANDING = text(
     """
     SELECT body FROM merges WHERE source_id = :source_id AND undone_at IS NULL
@@ -45,10 +53,12 @@ _STANDING = text(
 
 
 async def write(uow: UnitOfWork, merge: Merge) -> None:
-    """Move the source's messages to the target and keep the merge; or undo both."""
+    """Move the source's messages and files to the target and keep the merge; or undo both."""
     if merge.undone_at is not None:
         await uow.execute(_MOVE_BACK, {"id": merge.id, "undone_at": merge.undone_at})
+        await uow.execute(_FILES_BACK, {"id": merge.id, "attachment_ids": merge.attachment_ids})
         return
+    await uow.execute(_FILES, {"source_id": merge.source_id, "target_id": merge.target_id})
     await uow.execute(
         _MOVE,
         {

@@ -1,0 +1,1 @@
+"""Files that people and products send along: taken in as a stream, checked, kept, swept."""
