@@ -16,6 +16,7 @@ from waybill_intake.http import (
     playbooks,
     settings,
     single,
+    suspicions,
     watchers,
 )
 from waybill_intake.settings import Settings
@@ -35,6 +36,7 @@ def router(rt: Runtime[Settings], objects: Objects) -> APIRouter:
         settings,
         people,
         watchers,
+        suspicions,
         links,
     ):
         routes.include_router(part.router(rt))

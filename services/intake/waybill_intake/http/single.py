@@ -1,13 +1,12 @@
-"""`/v1/tickets/{id}` and its log."""
+"""Changing a ticket, and its log."""
 
-from datetime import datetime
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 from waybill_chassis.auth import authorize
 from waybill_chassis.http import (
     Caller,
-    Cursor,
     CursorParam,
     Limit,
     Page,
@@ -27,25 +26,24 @@ from waybill_intake.domain.words import (
     ActorKind,
 )
 from waybill_intake.http.callers import STAFF, origin, require_kind, see, shown, take
-from waybill_intake.http.views import LogView, TicketView, log_view, view
+from waybill_intake.http.page import LOG
+from waybill_intake.http.views import LogView, TicketView, log_view
 from waybill_intake.settings import Settings
 from waybill_intake.store import log
 
-_LOG = Cursor[tuple[datetime, int]]("log", tuple[datetime, int])
+Source = Annotated[
+    Literal["intake", "routing", "sla", "notify", "kb"] | None,
+    Query(description="Only what this service told."),
+]
+EventType = Annotated[
+    str | None,
+    Query(max_length=200, description="Only events of this type, such as `TicketAssigned`."),
+]
 
 
 def router(rt: Runtime[Settings]) -> APIRouter:
     """One ticket."""
     routes = APIRouter(tags=["tickets"])
-
-    @routes.get("/v1/tickets/{id}", response_model=TicketView)
-    async def read_ticket(id: str, caller: Caller) -> Response:
-        """One ticket, by its id or its number."""
-        async with rt.database.reading() as connection:
-            seen = await see(connection, caller, id)
-            settings = await rt.database.settings.read(connection)
-        staff = caller.has("agent")
-        return respond(view(seen, settings, staff=staff), version=seen.ticket.version)
 
     @routes.patch("/v1/tickets/{id}", response_model=TicketView)
     async def change_ticket(
@@ -74,15 +72,27 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         "/v1/tickets/{id}/log", response_model=Page[LogView], dependencies=[require("agent")]
     )
     async def read_log(
-        id: str, caller: Caller, limit: Limit = 100, cursor: CursorParam = None
+        id: str,
+        caller: Caller,
+        source: Source = None,
+        type: EventType = None,
+        limit: Limit = 100,
+        cursor: CursorParam = None,
     ) -> Response:
         """All that happened to a ticket in any service, in the order it happened."""
-        after = _LOG.decode(cursor)
+        after = LOG.decode(cursor)
         async with rt.database.reading() as connection:
             seen = await see(connection, caller, id)
-            found = await log.read(connection, seen.ticket.id, after=after, limit=limit + 1)
+            found = await log.read(
+                connection,
+                seen.ticket.id,
+                after=after,
+                limit=limit + 1,
+                source=source and f"/waybill/{source}",
+                type=type,
+            )
         return respond(
-            _LOG.page(
+            LOG.page(
                 found,
                 limit,
                 position=lambda line: (line.occurred_at, line.position),
