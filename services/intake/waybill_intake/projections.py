@@ -1,6 +1,6 @@
 """What routing and sla say of tickets, kept beside them, and the moves that it means."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import rules
-from waybill_intake.domain.facts import Assignment, Facts, Sla
+from waybill_intake.domain.facts import Assignment, Facts, Sla, Suspicion
 from waybill_intake.domain.statistics_history import after_assignment, after_clock
 from waybill_intake.store import facts
 
@@ -31,6 +31,11 @@ class Projections:
         self._known = dict(known)
         self._news: dict[UUID, _News] = {}
         self._slas: set[UUID] = set()
+        self._guesses: set[UUID] = set()
+
+    def of(self, id: UUID) -> Facts:
+        """What is known of a ticket by now."""
+        return self._known.get(id, Facts())
 
     def know_assignment(
         self,
@@ -56,7 +61,7 @@ class Projections:
             return
         before = self._news.get(id)
         had = taken_from or known.assignment.agent_id is not None or bool(before and before.had)
-        self._known[id] = replace(known, assignment=new)
+        self._known[id] = replace(known, assignment=new, assigned_at=at)
         self._news[id] = _News(min(at, self._docket.now), origin, had, closed)
 
     def know_sla(self, id: UUID, new: Sla, *, forced: bool = False) -> None:
@@ -66,6 +71,23 @@ class Projections:
         if _is_news(new.sequence, known.sla.sequence, forced):
             self._known[id] = replace(known, sla=new)
             self._slas.add(id)
+
+    def know_triage(self, id: UUID, version: int) -> bool:
+        """Keep what version of a ticket triage has looked at; False if it saw a newer one."""
+        known = self.of(id)
+        if version < known.triaged_version:
+            return False
+        if version > known.triaged_version:
+            self._known[id] = replace(known, triaged_version=version)
+            self._guesses.add(id)
+        return True
+
+    def know_suspected(self, id: UUID, found: Sequence[Suspicion], sequence: int) -> None:
+        """Keep which other tickets a ticket may be the same as."""
+        known = self.of(id)
+        if sequence >= known.kb_sequence:
+            self._known[id] = known.suspecting(found, sequence)
+            self._guesses.add(id)
 
     async def write(self) -> None:
         """Note the moves that the assignments mean, and write what has changed.
@@ -82,9 +104,11 @@ class Projections:
                 self._docket.note(rules.released(ticket, news.at), news.origin)
         uow, known = self._docket.uow, self._known
         if self._news:
-            await facts.write_assignments(uow, [(id, known[id].assignment) for id in self._news])
+            await facts.write_assignments(uow, [(id, known[id]) for id in self._news])
         if self._slas:
             await facts.write_slas(uow, [(id, known[id].sla) for id in self._slas])
+        if self._guesses:
+            await facts.write_guesses(uow, [(id, known[id]) for id in self._guesses])
 
 
 def _is_news(new: int, known: int, forced: bool) -> bool:

@@ -21,6 +21,7 @@ ALTER TABLE tickets ADD COLUMN skipped text[] NOT NULL DEFAULT '{}';
 
 ALTER TABLE ticket_facts
     ADD COLUMN assigned_at timestamptz,
+    ADD COLUMN triaged_version bigint NOT NULL DEFAULT 0,
     ADD COLUMN kb_sequence bigint NOT NULL DEFAULT 0,
     ADD COLUMN suspected jsonb NOT NULL DEFAULT '[]';
 """

@@ -17,14 +17,14 @@ from waybill.sla.v1 import events_pb2 as sla
 from waybill_chassis.causes import event_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import Event, ticket_id
-from waybill_chassis.ids import new_id, parse_id
+from waybill_chassis.ids import parse_id
 from waybill_chassis.words import word
 
 from waybill_intake import events as proto
+from waybill_intake.automation import react
 from waybill_intake.consumers.summaries import summary
 from waybill_intake.counting import After
 from waybill_intake.docket import Docket, Origin
-from waybill_intake.domain import merging, rules
 from waybill_intake.domain.people import ERASED
 from waybill_intake.domain.statistics_history import (
     after_answer,
@@ -71,14 +71,17 @@ async def handle(uow: UnitOfWork, events: Sequence[Event[Any]]) -> None:
         for event, _ in about
         if isinstance(event.message, kb.DuplicateSuspected)
         for candidate in event.message.candidates
-        if candidate.same_text and (other := parse_id(candidate.ticket_id))
+        if (other := parse_id(candidate.ticket_id))
     ]
     await docket.take([*(id for _, id in about), *older])
     projections = Projections(docket, await facts.read(uow.connection, {id for _, id in about}))
     settings = (await uow.settings()).of(IntakeSettings)
-    for event, id in about:
-        _decide(docket, projections, event, id, settings)
-    await log.insert(uow, [_line(uow, event, docket.find(id), id) for event, id in about])
+    came = [_decide(docket, projections, event, id, settings) for event, id in about]
+    lines = [
+        _line(uow, event, docket.find(id), id, result)
+        for (event, id), result in zip(about, came, strict=True)
+    ]
+    await log.insert(uow, lines)
     await projections.write()
     await docket.write()
 
@@ -92,7 +95,8 @@ def _ticket_of(event: Event[Any]) -> UUID | None:
 
 def _decide(
     docket: Docket, projections: Projections, event: Event[Any], id: UUID, settings: IntakeSettings
-) -> None:
+) -> str:
+    """Keep what an event says and act on it; what came of that, in a few words."""
     message, sequence = event.message, event.sequence or 0
     if isinstance(message, _ASSIGNMENTS) and message.HasField("assignment"):
         projections.know_assignment(
@@ -107,11 +111,13 @@ def _decide(
         )
     if isinstance(message, _CLOCKS) and message.HasField("clock"):
         projections.know_sla(id, proto.from_clock(message.clock, sequence))
-    if (ticket := docket.find(id)) is not None:
-        origin = Origin(AUTOMATION, event_cause(event), event.trace)
-        _react(docket, ticket, message, origin, settings)
-        if (after := _remembered(message, sequence)) is not None:
-            docket.tally.hear(id, after)
+    if (ticket := docket.find(id)) is None:
+        return ""
+    origin = Origin(AUTOMATION, event_cause(event), event.trace)
+    came = react(docket, projections, ticket, event, origin, settings)
+    if (after := _remembered(message, sequence)) is not None:
+        docket.tally.hear(id, after)
+    return came
 
 
 def _remembered(message: Message, sequence: int) -> After | None:
@@ -135,44 +141,7 @@ def _oldest(tickets: Sequence[SimilarTicket]) -> str:
     return min((str(id) for one in tickets if (id := parse_id(one.ticket_id))), default="")
 
 
-def _react(
-    docket: Docket, ticket: Ticket, message: Message, origin: Origin, settings: IntakeSettings
-) -> None:
-    match message:
-        case sla.FollowUpDue():
-            if kind := proto.from_follow_up(message.kind):
-                docket.note(rules.follow_up(ticket, kind, message.episode, docket.now), origin)
-        case routing.TriageSuggested():
-            suggestions = proto.from_suggestions(message.suggestions)
-            docket.note(
-                rules.triage(ticket, suggestions, settings.triage_threshold, docket.now), origin
-            )
-        case kb.DuplicateSuspected():
-            _merge_duplicate(docket, ticket, message, origin, settings)
-
-
-def _merge_duplicate(
-    docket: Docket,
-    ticket: Ticket,
-    message: kb.DuplicateSuspected,
-    origin: Origin,
-    settings: IntakeSettings,
-) -> None:
-    """Merge the ticket into the oldest one that says the same."""
-    candidates = [
-        found
-        for candidate in message.candidates
-        if candidate.same_text
-        and candidate.same_submitter
-        and (found := docket.find(parse_id(candidate.ticket_id)))
-        and merging.is_duplicate(ticket, found, settings.duplicate_window)
-    ]
-    if candidates:
-        oldest = min(candidates, key=lambda found: (found.created_at, found.id))
-        docket.note(merging.merge(ticket, oldest, docket.now, id=new_id()), origin)
-
-
-def _line(uow: UnitOfWork, event: Event[Any], ticket: Ticket | None, id: UUID) -> Line:
+def _line(uow: UnitOfWork, event: Event[Any], ticket: Ticket | None, id: UUID, came: str) -> Line:
     actor, cause = proto.from_actor(event.message.actor), event.message.cause
     line = Line(
         ticket_id=id,
@@ -187,7 +156,7 @@ def _line(uow: UnitOfWork, event: Event[Any], ticket: Ticket | None, id: UUID) -
         cause_kind=word(CauseKind, cause.kind),
         cause_id=cause.id,
         cause_type=cause.type,
-        summary=summary(event.message),
+        summary=summary(event.message, came),
         trace_id=event.trace.trace_id,
     )
     if ticket is None or ticket.erased_at is None:

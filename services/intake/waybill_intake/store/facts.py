@@ -8,20 +8,20 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import UnitOfWork
 
-from waybill_intake.domain.facts import Assignment, Facts, Sla
+from waybill_intake.domain.facts import Assignment, Facts, Sla, Suspicion
 from waybill_intake.store.rows import as_json
 
 _READ = text("SELECT * FROM ticket_facts WHERE ticket_id = ANY(CAST(:ids AS uuid[]))")
 _ASSIGNMENTS = text(
     """
     INSERT INTO ticket_facts AS f
-        (ticket_id, routing_sequence, agent_id, agent_name, agent_email, team)
-    SELECT ticket_id, routing_sequence, agent_id, agent_name, agent_email, team
+        (ticket_id, routing_sequence, agent_id, agent_name, agent_email, team, assigned_at)
+    SELECT ticket_id, routing_sequence, agent_id, agent_name, agent_email, team, assigned_at
     FROM json_populate_recordset(NULL::ticket_facts, CAST(:rows AS json)) ORDER BY ticket_id
     ON CONFLICT (ticket_id) DO UPDATE SET
         routing_sequence = excluded.routing_sequence, agent_id = excluded.agent_id,
         agent_name = excluded.agent_name, agent_email = excluded.agent_email,
-        team = excluded.team
+        team = excluded.team, assigned_at = excluded.assigned_at
     WHERE excluded.routing_sequence >= f.routing_sequence
     """
 )
@@ -42,6 +42,16 @@ _SLAS = text(
     WHERE excluded.sla_sequence >= f.sla_sequence
     """
 )
+_GUESSES = text(
+    """
+    INSERT INTO ticket_facts AS f (ticket_id, triaged_version, kb_sequence, suspected)
+    SELECT ticket_id, triaged_version, kb_sequence, suspected
+    FROM json_populate_recordset(NULL::ticket_facts, CAST(:rows AS json)) ORDER BY ticket_id
+    ON CONFLICT (ticket_id) DO UPDATE SET
+        triaged_version = excluded.triaged_version, kb_sequence = excluded.kb_sequence,
+        suspected = excluded.suspected
+    """
+)
 
 
 def of_row(row: Any) -> Facts:
@@ -58,6 +68,12 @@ def of_row(row: Any) -> Facts:
             row.resolution_due_at,
             row.escalation_level,
         ),
+        row.assigned_at,
+        row.triaged_version or 0,
+        row.kb_sequence or 0,
+        tuple(
+            Suspicion(**one | {"ticket_id": UUID(one["ticket_id"])}) for one in row.suspected or ()
+        ),
     )
 
 
@@ -67,9 +83,7 @@ async def read(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, F
     return {row.ticket_id: of_row(row) for row in rows}
 
 
-async def write_assignments(
-    uow: UnitOfWork, assignments: Sequence[tuple[UUID, Assignment]]
-) -> None:
+async def write_assignments(uow: UnitOfWork, facts: Sequence[tuple[UUID, Facts]]) -> None:
     """Keep what routing said, unless something newer is there."""
     await uow.execute(
         _ASSIGNMENTS,
@@ -77,13 +91,14 @@ async def write_assignments(
             "rows": as_json(
                 {
                     "ticket_id": id,
-                    "routing_sequence": known.sequence,
-                    "agent_id": known.agent_id,
-                    "agent_name": known.agent_name,
-                    "agent_email": known.agent_email,
-                    "team": known.team,
+                    "routing_sequence": known.assignment.sequence,
+                    "agent_id": known.assignment.agent_id,
+                    "agent_name": known.assignment.agent_name,
+                    "agent_email": known.assignment.agent_email,
+                    "team": known.assignment.team,
+                    "assigned_at": known.assigned_at,
                 }
-                for id, known in assignments
+                for id, known in facts
             )
         },
     )
@@ -105,6 +120,24 @@ async def write_slas(uow: UnitOfWork, slas: Sequence[tuple[UUID, Sla]]) -> None:
                     "escalation_level": known.escalation_level,
                 }
                 for id, known in slas
+            )
+        },
+    )
+
+
+async def write_guesses(uow: UnitOfWork, facts: Sequence[tuple[UUID, Facts]]) -> None:
+    """Keep what triage has looked at and what kb suspects; the tickets are locked."""
+    await uow.execute(
+        _GUESSES,
+        {
+            "rows": as_json(
+                {
+                    "ticket_id": id,
+                    "triaged_version": known.triaged_version,
+                    "kb_sequence": known.kb_sequence,
+                    "suspected": known.suspected,
+                }
+                for id, known in facts
             )
         },
     )

@@ -49,6 +49,8 @@ _READ = text(
     SELECT {_COLUMNS}, position FROM ticket_log
     WHERE ticket_id = :ticket_id
     AND (CAST(:at AS timestamptz) IS NULL OR (occurred_at, position) > (:at, :position))
+    AND (CAST(:source AS text) IS NULL OR source = :source)
+    AND (CAST(:type AS text) IS NULL OR type = :type OR split_part(type, '.', 4) = :type)
     ORDER BY occurred_at, position LIMIT :limit
     """
 )
@@ -66,10 +68,23 @@ async def read(
     *,
     after: tuple[datetime, int] | None,
     limit: int,
+    source: str | None = None,
+    type: str | None = None,
 ) -> list[Line]:
-    """A ticket's log after a place in it, in the order things happened."""
+    """A ticket's log after a place in it, in the order things happened.
+
+    `type` is an event's whole type or its last word, such as `TicketAssigned`.
+    """
     at, position = after or (None, 0)
     rows = await connection.execute(
-        _READ, {"ticket_id": ticket_id, "at": at, "position": position, "limit": limit}
+        _READ,
+        {
+            "ticket_id": ticket_id,
+            "at": at,
+            "position": position,
+            "limit": limit,
+            "source": source,
+            "type": type,
+        },
     )
     return [Line(**row._asdict()) for row in rows]
