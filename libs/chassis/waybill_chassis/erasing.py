@@ -66,7 +66,8 @@ _FORGET_ANSWERS = text(
         FROM idempotency_keys WHERE body IS NOT NULL
     )
     UPDATE idempotency_keys AS k
-    SET status = 410, body = :gone, headers = jsonb_build_object('content-type', :problem)
+    SET status = 410, body = CAST(:gone AS bytea),
+        headers = jsonb_build_object('content-type', CAST(:problem AS text))
     FROM kept WHERE k.scope = kept.scope AND k.key = kept.key AND (
         kept.answer ->> 'id' = ANY(CAST(:ids AS text[]))
         OR kept.answer ->> 'ticket_id' = ANY(CAST(:ids AS text[]))
