@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,27 @@ class Intake:
     async def open(self, role: str = "agent", **body: Any) -> dict[str, Any]:
         body = NEW | {"product": "shop", "submitter": {"email": "kim@example.com"}} | body
         return await self.ask("POST", "/v1/tickets", body, status=201, role=role)
+
+    async def upload(
+        self,
+        content: bytes = b"hello",
+        name: str = "hello.txt",
+        role: str = "agent",
+        *,
+        status: int = 201,
+        kind: str = "application/octet-stream",
+        headers: dict[str, str] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """A file, sent as a form."""
+        response = await self.tested.client.post(
+            "/v1/attachments",
+            files={"file": (name, content, kind)},
+            headers=self.token(role, **options) | (headers or {}),
+        )
+        assert response.status_code == status, response.text
+        found: dict[str, Any] = response.json()
+        return found
 
     async def move(self, ticket: dict[str, Any], *path: str, role: str = "agent") -> dict[str, Any]:
         for to in path:
@@ -157,18 +179,28 @@ def record() -> Callable[..., ConsumerRecord[Any, Any]]:
 
 
 @pytest.fixture
-async def intake(
+async def intake_with(
     new_service_database: Callable[[str], Awaitable[str]], mint: Mint, clock: ManualClock
-) -> AsyncIterator[Intake]:
+) -> AsyncIterator[Callable[..., Awaitable[Intake]]]:
+    """Makes intake with settings of the test's own, such as where its peers are."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**settings: Any) -> Intake:
+            service = tested_service(
+                "intake",
+                build,
+                Settings,
+                database_url=await new_service_database("intake"),
+                mint=mint,
+                clock=clock,
+                **({"reconcile_pause_seconds": 0} | settings),
+            )
+            return Intake(await stack.enter_async_context(service))
+
+        yield make
+
+
+@pytest.fixture
+async def intake(intake_with: Callable[..., Awaitable[Intake]]) -> Intake:
     """Intake with nobody else there."""
-    url = await new_service_database("intake")
-    async with tested_service(
-        "intake",
-        build,
-        Settings,
-        database_url=url,
-        mint=mint,
-        clock=clock,
-        reconcile_pause_seconds=0,
-    ) as tested:
-        yield Intake(tested)
+    return await intake_with()
