@@ -8,15 +8,26 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from uuid import UUID
 
+import structlog
 from waybill_chassis.database import Database, UnitOfWork
 
 from waybill_intake.domain.statistics import Lines, add, changed, count
-from waybill_intake.domain.statistics_history import History, after_fact, agent_of
+from waybill_intake.domain.statistics_history import (
+    History,
+    after_fact,
+    agent_of,
+    first_history,
+)
 from waybill_intake.domain.ticket import Actor, Fact, Ticket
 from waybill_intake.domain.words import ActorKind
 from waybill_intake.store import statistics
+from waybill_intake.store import statistics_rebuilding as rebuilding
 
 FOLDED_AT_ONCE = 5_000
+COUNTED_AT_ONCE = 1_000
+FOLD_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
 
 After = Callable[[History], History]
 """What something that was heard makes of a ticket's history."""
@@ -70,6 +81,47 @@ class Tally:
         if self._names:
             await statistics.name(uow, self._names)
             self._names.clear()
+
+
+async def tend(database: Database) -> None:
+    """What is to be done every few seconds: fold, or count all tickets anew if that is asked."""
+    async with database.reading() as connection:
+        state = await rebuilding.state(connection)
+    if state.asked_at is not None:
+        await rebuild(database)
+        async with database.unit_of_work() as uow:
+            await rebuilding.done(uow, state.asked_at)
+    await fold(database)
+
+
+async def rebuild(database: Database, tell: Callable[[str], None] = log.info) -> int:
+    """Count all tickets anew and sum the roll-ups from that; how many tickets there are.
+
+    Tickets go on changing meanwhile. Where everything was right the numbers stay the same, to the
+    digit, at every moment of it.
+    """
+    counted, after = 0, None
+    while True:
+        async with database.unit_of_work() as uow:
+            found = await rebuilding.next_tickets(uow, after, COUNTED_AT_ONCE)
+            known = await statistics.read(uow, [ticket.id for ticket in found])
+            kept = {}
+            for ticket in found:
+                before = known.get(ticket.id)
+                history = before[0] if before else first_history(ticket)
+                now = (history, count(ticket, history))
+                if now != before:
+                    kept[ticket.id] = now
+            if kept:
+                await statistics.write(uow, kept, {})
+        if not found:
+            break
+        counted, after = counted + len(found), found[-1].id
+        if counted % 50_000 < COUNTED_AT_ONCE:
+            tell(f"{counted} tickets counted")
+    async with rebuilding.only_one(database), database.unit_of_work() as uow:
+        await rebuilding.sum_up(uow, tell)
+    return counted
 
 
 async def fold(database: Database) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from waybill.common.v1.actor_pb2 import Cause, CauseKind
@@ -39,6 +40,7 @@ from waybill_intake.domain.words import MergeRole, Status
 from waybill_intake.kept_settings import IntakeSettings
 from waybill_intake.store import attachments, log, merges, messages, playbooks, tickets
 from waybill_intake.store import facts as projected
+from waybill_intake.store.finding import kept
 from waybill_intake.store.log import Line
 
 
@@ -169,11 +171,11 @@ class Docket:
             await self.tally.write(self.uow, self._tickets, self._new)
             return
         await self._skip()
-        if self._new:
-            await tickets.insert(self.uow, [self._tickets[id] for id in self._new])
-        if self._changed:
-            await tickets.update(self.uow, [self._tickets[id] for id in self._changed])
         posted = [fact.message for fact, _ in self._facts if isinstance(fact, Posted)]
+        if self._new:
+            await tickets.insert(self.uow, [self._tickets[id] for id in self._new], posted)
+        if self._changed:
+            await tickets.update(self.uow, [self._tickets[id] for id in self._changed], posted)
         if posted:
             await tickets.insert_messages(self.uow, posted)
         edited = [fact for fact, _ in self._facts if isinstance(fact, NoteEdited)]
@@ -185,6 +187,8 @@ class Docket:
         for fact, _ in self._facts:
             if isinstance(fact, Merged) and fact.role is MergeRole.SOURCE:
                 await merges.write(self.uow, fact.merge)
+        if reworded := {fact.ticket.id for fact, _ in self._facts if _rewords(fact)}:
+            await kept.rewrite(self.uow, reworded)
         await self._settle_suspicions()
         await log.insert(self.uow, [self._tell(fact, origin) for fact, origin in self._facts])
         for fact, origin in self._facts:
@@ -220,6 +224,16 @@ class Docket:
         )
 
 
+def _rewords(fact: Fact) -> bool:
+    """Whether other words of a ticket change than those that a message adds."""
+    match fact:
+        case Edited(changes=changes):
+            return any(change.field in ("title", "description") for change in changes)
+        case Merged():
+            return True
+    return False
+
+
 def _resolves(fact: Fact) -> bool:
     return isinstance(fact, Moved) and fact.ticket.status is Status.RESOLVED
 
@@ -232,7 +246,9 @@ def summary(fact: Fact) -> str:
         case NoteEdited(message=message):
             line = f"{message.kind} edited by its author"
         case Edited(changes=changes):
-            line = ", ".join(f"{one.field}: {one.before} -> {one.after}" for one in changes)[:500]
+            line = "; ".join(
+                f"{one.field}: {_shown(one.before)} -> {_shown(one.after)}" for one in changes
+            )
         case Moved(source=source, ticket=ticket):
             reason = f" ({ticket.close_reason})" if ticket.close_reason else ""
             line = f"{source} -> {ticket.status}{reason}"
@@ -254,4 +270,10 @@ def summary(fact: Fact) -> str:
             line = f"rated {rating.score}"
         case _:
             line = ""
-    return line
+    return line[:500]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value in (None, "", {}) else str(value)

@@ -44,6 +44,10 @@ TABLE = {
         PUT   /v1/tickets/{id}/checklist/{point} 133+4+4+333
         POST  /v1/tickets/{id}/transitions       1+4~4~4~~44
         POST  /v1/tickets/{id}/rating            1~433333333
+        GET   /v1/intake/settings                133+++++333
+        PUT   /v1/intake/settings                1333333+333
+        GET   /v1/intake/settings/{product}      133+4+4++43
+        PUT   /v1/intake/settings/{product}      1333333++43
         GET   /r/{token}                         44444444444
         POST  /r/{token}                         44444444444
     """,
@@ -111,6 +115,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/tickets/{id}/links": {"ticket": "{id}"},
     "PUT /v1/playbooks/{product}/{type}": {"points": [{"id": "thanked", "title": "Thanked"}]},
     "PUT /v1/tickets/{id}/checklist/{point}": {"state": "done"},
+    "PUT /v1/intake/settings": {"triage_threshold": 0.9},
+    "PUT /v1/intake/settings/{product}": {"order_link": "https://shop.example/{ref}"},
     "POST /v1/tickets/{id}/rating": {"score": 5},
     "POST /v1/tickets/{id}/escalations": {"level": "tech_team"},
     "PUT /v1/tickets/{id}/assignment": {"team": "support"},

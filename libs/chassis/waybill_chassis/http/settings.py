@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from waybill_chassis import stored_settings, validation
-from waybill_chassis.auth import Principal, authorize
+from waybill_chassis.auth import Principal
 from waybill_chassis.database import Database
 from waybill_chassis.http.callers import Caller, require
 from waybill_chassis.http.rendering import respond
 from waybill_chassis.http.versions import RequiredVersion
-from waybill_chassis.problems import Forbidden, check_version
+from waybill_chassis.problems import Forbidden, NotFound, check_version
 from waybill_chassis.stored_settings import Stored
 from waybill_chassis.validation import Instant, RequestModel, ResponseModel
 
@@ -85,7 +85,7 @@ def _add_product(
     @routes.get(path, response_model=view, dependencies=[require("agent", "service")])
     async def read_product_settings(product: Product, caller: Caller) -> Response:
         """What is in force for a product, for those who work on it and for itself."""
-        authorize(caller, product=product)
+        _see(caller, product)
         return await _read(database, per_product.model, product)
 
     async def change_product_settings(
@@ -96,7 +96,7 @@ def _add_product(
         dry_run: DryRun = False,
     ) -> Response:
         """Replace what is set for a product; its own token replaces only what is its to set."""
-        authorize(caller, product=product)
+        _see(caller, product)
         only = None if caller.has("admin") else per_product.products_may
         return await _change(
             database, service, product, body, caller, version, only, dry_run=dry_run
@@ -106,6 +106,12 @@ def _add_product(
     routes.put(path, response_model=view, dependencies=[require("admin", "service")])(
         change_product_settings
     )
+
+
+def _see(caller: Principal, product: str) -> None:
+    """Raise `NotFound` for a product that is not the caller's."""
+    if not caller.can_see_product(product):
+        raise NotFound(f"There is no product {product} that your token covers.")
 
 
 async def _read(database: Database, model: type[RequestModel], scope: str) -> Response:

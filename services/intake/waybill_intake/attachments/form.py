@@ -10,7 +10,6 @@ from waybill_chassis.problems import Malformed, UnsupportedMediaType, invalid_fi
 FIELD = "file"
 _FORM = b"multipart/form-data"
 _MOST_BOUNDARY = 70
-_MOST_HEADER = 8192
 
 
 class SentFile:
@@ -104,15 +103,9 @@ class _InForm(SentFile):
 
     def _add_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
-        self._limit()
 
     def _add_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
-        self._limit()
-
-    def _limit(self) -> None:
-        if len(self._name) + len(self._value) > _MOST_HEADER:
-            raise Malformed("A header of the form is too long.")
 
     def _end_header(self) -> None:
         match self._name.strip().lower():

@@ -84,6 +84,7 @@ _BEGINNINGS = (
     (b"PK\x03\x04", ZIP),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", OLE),
     (b"MZ", PROGRAM),
+    (b"\x7fELF", PROGRAM),
 )
 
 DEFAULT = (

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, Self
 
 from waybill_intake.domain.facts import Assignment, Sla
-from waybill_intake.domain.ticket import Actor, Fact, Posted
+from waybill_intake.domain.ticket import Actor, Fact, Posted, Ticket
 from waybill_intake.domain.words import ActorKind, MessageKind, Status
 
 OPEN, RESOLVED, CLOSED = "open", "resolved", "closed"
@@ -129,6 +129,12 @@ def second(moment: datetime) -> int:
 def agent_of(actor: Actor) -> str:
     """How statistics know an agent: by address, else by id."""
     return (actor.email or actor.id).lower()
+
+
+def first_history(ticket: Ticket) -> History:
+    """What a ticket itself shows of its past, where nothing was remembered."""
+    moves = ((ticket.resolved_at, RESOLVED), (ticket.closed_at, CLOSED))
+    return History(moves=tuple((second(at), state) for at, state in moves if at is not None))
 
 
 def after_fact(history: History, fact: Fact, actor: Actor) -> History:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 from math import ceil
 from zoneinfo import ZoneInfo
 
@@ -87,10 +88,24 @@ def divide(whole: Period, interval: Interval) -> list[int]:
             "interval", f"is too fine for this span: it would give more than {MOST_INTERVALS} parts"
         )
     marks = [whole.start]
-    following = _next_hour if interval is Interval.HOUR else _next_day_of(interval)
+    following = _hour_after if interval is Interval.HOUR else _day_after(interval)
     while (mark := following(marks[-1], whole.zone)) < whole.end:
         marks.append(mark)
     return [*marks, whole.end]
+
+
+def whole_ones(
+    marks: Sequence[int], whole: Period, interval: Interval, now: datetime
+) -> list[bool]:
+    """Which of the intervals between `marks` are over and not cut off by the period's ends."""
+    following = _hour_after if interval is Interval.HOUR else _day_after(interval)
+
+    def begins(at: int) -> bool:
+        return following(at - QUARTER, whole.zone) == at
+
+    return [
+        begins(start) and begins(end) and end <= now.timestamp() for start, end in pairwise(marks)
+    ]
 
 
 def cover(start: int, end: int, levels: Sequence[int], part: int = 0) -> Iterator[Run]:
@@ -132,14 +147,14 @@ def _up(at: int, level: int) -> int:
     return _down(down + (32 * DAY if level == MONTH else level), level)
 
 
-def _next_hour(at: int, zone: ZoneInfo) -> int:
+def _hour_after(at: int, zone: ZoneInfo) -> int:
     later = at + HOUR
     local = datetime.fromtimestamp(later, zone)
     later -= local.minute * 60 + local.second
     return _whole(later if later > at else later + HOUR)
 
 
-def _next_day_of(interval: Interval) -> Callable[[int, ZoneInfo], int]:
+def _day_after(interval: Interval) -> Callable[[int, ZoneInfo], int]:
     def following(at: int, zone: ZoneInfo) -> int:
         day = datetime.fromtimestamp(at, zone).date()
         match interval:

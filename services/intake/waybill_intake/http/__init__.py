@@ -16,6 +16,7 @@ from waybill_intake.http import (
     playbooks,
     settings,
     single,
+    stats,
     suspicions,
     watchers,
 )
@@ -37,6 +38,7 @@ def router(rt: Runtime[Settings], objects: Objects) -> APIRouter:
         people,
         watchers,
         suspicions,
+        stats,
         links,
     ):
         routes.include_router(part.router(rt))

@@ -9,11 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import UnitOfWork
 
 from waybill_intake.domain.facts import Assignment, Facts, Sla, Suspicion
+from waybill_intake.store.finding.kept import LIST_AGAIN
 from waybill_intake.store.rows import as_json
 
 _READ = text("SELECT * FROM ticket_facts WHERE ticket_id = ANY(CAST(:ids AS uuid[]))")
+# What others say is looked for in lists too.
+_LISTED = (
+    f"{LIST_AGAIN} FROM said f JOIN tickets t ON t.id = f.ticket_id WHERE l.ticket_id = t.id"
+)
 _ASSIGNMENTS = text(
-    """
+    f"""
+    WITH said AS (
     INSERT INTO ticket_facts AS f
         (ticket_id, routing_sequence, agent_id, agent_name, agent_email, team, assigned_at)
     SELECT ticket_id, routing_sequence, agent_id, agent_name, agent_email, team, assigned_at
@@ -23,10 +29,13 @@ _ASSIGNMENTS = text(
         agent_name = excluded.agent_name, agent_email = excluded.agent_email,
         team = excluded.team, assigned_at = excluded.assigned_at
     WHERE excluded.routing_sequence >= f.routing_sequence
+    RETURNING f.*
+    ) {_LISTED}
     """
 )
 _SLAS = text(
-    """
+    f"""
+    WITH said AS (
     INSERT INTO ticket_facts AS f
         (ticket_id, sla_sequence, response_state, response_due_at, resolution_state,
          resolution_due_at, escalation_level)
@@ -40,6 +49,8 @@ _SLAS = text(
         resolution_due_at = excluded.resolution_due_at,
         escalation_level = excluded.escalation_level
     WHERE excluded.sla_sequence >= f.sla_sequence
+    RETURNING f.*
+    ) {_LISTED}
     """
 )
 _GUESSES = text(

@@ -12,7 +12,7 @@ from waybill_intake.domain.statistics_history import History
 from waybill_intake.domain.statistics_periods import FLOW_LEVELS, MONTH, OTHER_LEVELS
 from waybill_intake.store.rows import as_json
 
-_FOLDING = 0x7374_6174  # "stat": one process folds or rebuilds at a time
+FOLDING = 0x7374_6174  # "stat": one process folds or rebuilds at a time
 
 LEVELS = ", ".join(
     f"('{kind}', {level})"
@@ -144,7 +144,7 @@ async def name(uow: UnitOfWork, names: Mapping[str, str]) -> None:
 
 async def lock(uow: UnitOfWork) -> bool:
     """Be the only one who folds until the commit; False if somebody is."""
-    return bool((await uow.execute(_TRY_LOCK, {"key": _FOLDING})).scalar())
+    return bool((await uow.execute(_TRY_LOCK, {"key": FOLDING})).scalar())
 
 
 async def fold(uow: UnitOfWork, most: int) -> int:

@@ -11,6 +11,7 @@ from waybill_chassis.ids import new_id
 
 from waybill_intake.domain.ticket import Message, Submitter, Ticket
 from waybill_intake.domain.words import MessageKind
+from waybill_intake.store.finding import kept
 from waybill_intake.store.rows import as_json, of_message, of_ticket, to_message, to_ticket
 
 COLUMNS = "t.*, s.email, s.name AS submitter_name"
@@ -160,13 +161,16 @@ async def arrive(
     return people, numbers
 
 
-async def insert(uow: UnitOfWork, tickets: Sequence[Ticket]) -> None:
-    """Write new tickets."""
-    uow.later(_INSERT, {"rows": as_json(map(of_ticket, tickets))})
+async def insert(uow: UnitOfWork, tickets: Sequence[Ticket], posted: Sequence[Message]) -> None:
+    """Write new tickets, and what they are found by; `posted` are the messages of this write."""
+    rows = as_json(map(of_ticket, tickets))
+    uow.later(_INSERT, {"rows": rows})
+    uow.later(kept.ADD_TO_LIST, {"rows": rows})
+    uow.later(kept.ADD_TEXT, {"rows": rows, "said": kept.said(posted)})
 
 
-async def update(uow: UnitOfWork, tickets: Sequence[Ticket]) -> None:
-    """Write tickets that were locked before."""
+async def update(uow: UnitOfWork, tickets: Sequence[Ticket], posted: Sequence[Message]) -> None:
+    """Write tickets that were locked before, and what they are found by."""
     rows = [of_ticket(ticket) for ticket in tickets]
     columns = ", ".join(f"{name} = r.{name}" for name in rows[0] if name not in _FIXED)
     uow.later(
@@ -174,8 +178,10 @@ async def update(uow: UnitOfWork, tickets: Sequence[Ticket]) -> None:
             f"UPDATE tickets t SET {columns} "
             "FROM json_populate_recordset(NULL::tickets, CAST(:rows AS json)) r WHERE t.id = r.id"
         ),
-        {"rows": as_json(rows)},
+        {"rows": (written := as_json(rows))},
     )
+    uow.later(kept.CHANGE_LIST, {"rows": written})
+    uow.later(kept.CHANGE_TEXT, {"rows": written, "said": kept.said(posted)})
 
 
 async def insert_messages(uow: UnitOfWork, messages: Sequence[Message]) -> None:
