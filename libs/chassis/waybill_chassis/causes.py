@@ -34,6 +34,13 @@ class Origin:
         return Origin(automation(service), self.cause, self.trace)
 
 
+def nameless(origin: Origin) -> Origin:
+    """The same, of a submitter who was erased: neither name nor address, nor what they go by."""
+    if origin.actor.kind != ACTOR_KIND_SUBMITTER:
+        return origin
+    return Origin(Actor(kind=ACTOR_KIND_SUBMITTER), origin.cause, origin.trace)
+
+
 def automation(service: str) -> Actor:
     """Waybill itself, by the name of the service that acts."""
     return Actor(kind=ACTOR_KIND_AUTOMATION, id=service, name=f"Waybill {service}")

@@ -17,6 +17,7 @@ from waybill.intake.v1.events_pb2 import (
     TicketRated,
     TicketStatusChanged,
 )
+from waybill_chassis import erasing
 from waybill_chassis.causes import event_cause
 from waybill_chassis.consumer import Consumer
 from waybill_chassis.database import UnitOfWork
@@ -53,6 +54,10 @@ async def handle(uow: UnitOfWork, events: Sequence[Event[Any]], windows: Windows
         ids = [ticket_id(id) for message in erasures for id in message.ticket_ids]
         await forget(uow, [message.submitter_id for message in erasures], ids)
         await articles.forget_people(uow, [message.email for message in erasures])
+    for message in erasures:
+        await erasing.forget(
+            uow, email=message.email, name=message.name, ticket_ids=message.ticket_ids
+        )
 
 
 def _erases(event: Event[Any]) -> bool:

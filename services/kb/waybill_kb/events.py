@@ -48,6 +48,7 @@ def from_ticket(ticket: Ticket, sequence: int) -> Picture:
         created_at=created_at,
         external_ref=bool(ticket.external_ref),
         sequence=sequence,
+        erased=ticket.HasField("erased_at"),
     )
 
 

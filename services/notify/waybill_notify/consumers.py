@@ -12,6 +12,7 @@ from waybill.intake.v1.ticket_pb2 import Ticket
 from waybill.notify.v1.feed_pb2 import TicketUpdate
 from waybill.routing.v1.assignment_pb2 import ASSIGNMENT_STATE_ASSIGNED, Assignment
 from waybill.routing.v1.events_pb2 import TicketAssigned, TicketQueued, TicketReleased
+from waybill_chassis import erasing
 from waybill_chassis.consumer import Consumer
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import Event, events_topic, ticket_id
@@ -27,6 +28,7 @@ from waybill_notify.events import (
     is_unsubscribed,
     parse_ticket,
     without_person,
+    without_words,
 )
 from waybill_notify.settings import Settings
 from waybill_notify.store import NewDelivery, Picture
@@ -74,6 +76,14 @@ async def handle(
         elif type(message) in TICKET_EVENTS:
             batch.hear_ticket(event, ids[0])
     await batch.write()
+    for event in events:
+        if isinstance(event.message, PersonErased):
+            await erasing.forget(
+                uow,
+                email=event.message.email,
+                name=event.message.name,
+                ticket_ids=event.message.ticket_ids,
+            )
 
 
 def _tickets_of(event: Event[Any]) -> list[UUID]:
@@ -115,15 +125,16 @@ class _Batch:
         await store.learn_feeds(self._uow, self._learned)
         await store.add_deliveries(self._uow, self._deliveries)
         await store.suppress_deliveries(self._uow, sorted(self._unsubscribed))
-        await store.erase_tickets(
-            self._uow, {id: without_person(self._pictures[id].ticket) for id in self._erased}
-        )
         await store.erase_deliveries(self._uow, sorted(self._erased))
 
     def hear_ticket(self, event: Event[Any], id: UUID) -> None:
         """Something happened to a ticket at intake."""
-        message = event.message
+        if event.message.ticket.HasField("erased_at"):
+            self.erase([id])
         picture = self._pictures[id]
+        if picture.erased:
+            event = replace(event, message=without_person(event.message))
+        message = event.message
         # What happened did happen, though it is heard late; how things stand is the newer one's.
         stale = (event.sequence or 0) <= picture.sequence
         if stale:
@@ -162,8 +173,11 @@ class _Batch:
             feed.tell(self._uow, product, event.subject, feed.rejection(event), event.trace)
 
     def erase(self, ids: Sequence[UUID]) -> None:
-        """A person is to be forgotten."""
-        self._erased.update(ids)
+        """A person is to be forgotten, and what is heard of them late is not taken in."""
+        for id in ids:
+            if not self._pictures[id].erased:
+                self._erased.add(id)
+                self._pictures[id] = without_submitter(self._pictures[id])
 
     def _tell_held(self, event: Event[Any], id: UUID) -> None:
         """Tell of an assignment, once the ticket it belongs to is known."""
@@ -207,8 +221,16 @@ class _Batch:
         )
 
 
+def without_submitter(picture: Picture) -> Picture:
+    """The picture without the person and their words, for good."""
+    ticket = without_words(parse_ticket(picture.ticket)).SerializeToString()
+    return replace(picture, ticket=ticket, erased=True)
+
+
 def with_ticket(picture: Picture, ticket: Ticket, sequence: int) -> Picture:
     """The picture after a newer fact of intake's."""
+    if picture.erased:
+        ticket = without_words(ticket)
     return replace(
         picture, sequence=sequence, product=ticket.product, ticket=ticket.SerializeToString()
     )

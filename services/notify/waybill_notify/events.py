@@ -1,9 +1,15 @@
 """Protobuf <-> domain."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
-from waybill.common.v1.actor_pb2 import CAUSE_KIND_EVENT, Actor, ActorKind, Cause
+from waybill.common.v1.actor_pb2 import (
+    ACTOR_KIND_SUBMITTER,
+    CAUSE_KIND_EVENT,
+    Actor,
+    ActorKind,
+    Cause,
+)
 from waybill.common.v1.ticket_enums_pb2 import FOLLOW_UP_KIND_REMINDER_2, CloseReason, Status
 from waybill.intake.v1.events_pb2 import (
     AttachmentAdded,
@@ -19,11 +25,14 @@ from waybill.intake.v1.events_pb2 import (
 from waybill.intake.v1.ticket_pb2 import MESSAGE_KIND_REPLY, Outcome, Ticket
 from waybill.notify.v1 import delivery_pb2
 from waybill.notify.v1.events_pb2 import NotificationDelivered, NotificationFailed
+from waybill_chassis import erasing
 from waybill_chassis.causes import automation
 from waybill_chassis.times import timestamp
 from waybill_chassis.words import number, word
 
 from waybill_notify.domain import Delivery, Happening, Person, State, What
+
+M = TypeVar("M", bound=Message)
 
 TICKET_EVENTS = {
     TicketOpened: What.OPENED,
@@ -109,19 +118,29 @@ def is_unsubscribed(data: bytes) -> bool:
     return parse_ticket(data).HasField("unsubscribed_at")
 
 
-def without_person(data: bytes) -> bytes:
+def without_words(ticket: Ticket) -> Ticket:
     """A ticket without its submitter's name, address and words; a stub stays one."""
-    if not data:
-        return data
-    ticket = parse_ticket(data)
-    if ticket.HasField("submitter"):
-        ticket.submitter.email = ticket.submitter.name = ""
-    if ticket.HasField("rating"):
-        ticket.rating.comment = ""
-    ticket.title = ticket.description = ""
-    ticket.ClearField("custom_fields")
-    ticket.ClearField("order_refs")
-    return ticket.SerializeToString()
+    found = Ticket()
+    found.CopyFrom(ticket)
+    erasing.scrub(found, None, of_theirs=True)
+    if found.HasField("submitter"):
+        found.submitter.email = found.submitter.name = ""
+    return found
+
+
+def without_person(message: M) -> M:
+    """An event of intake without the submitter of its ticket, and without all words."""
+    found = type(message)()
+    found.CopyFrom(message)
+    erasing.scrub(found, None, of_theirs=True)
+    told: Any = found
+    if told.ticket.HasField("submitter"):
+        told.ticket.submitter.email = told.ticket.submitter.name = ""
+    if told.actor.kind == ACTOR_KIND_SUBMITTER:
+        told.actor.name = told.actor.email = ""
+    if isinstance(found, MessagePosted) and found.message.author.kind == ACTOR_KIND_SUBMITTER:
+        found.message.author.name = found.message.author.email = ""
+    return found
 
 
 def to_delivery(delivery: Delivery) -> delivery_pb2.Delivery:

@@ -5,12 +5,14 @@ from typing import Any
 
 from google.protobuf.message import Message
 from waybill.intake.v1.events_pb2 import (
+    PersonErased,
     TicketEdited,
     TicketMerged,
     TicketOpened,
     TicketStatusChanged,
 )
 from waybill.sla.v1.events_pb2 import TargetAtRisk, TicketEscalated
+from waybill_chassis import erasing
 from waybill_chassis.consumer import Consumer
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import Event, events_topic
@@ -26,6 +28,7 @@ HEARD: tuple[type[Message], ...] = (
     TicketEdited,
     TicketStatusChanged,
     TicketMerged,
+    PersonErased,
     TargetAtRisk,
     TicketEscalated,
 )
@@ -46,4 +49,11 @@ def consumer(rt: Runtime[Settings]) -> Consumer:
 
 async def handle(uow: UnitOfWork, batch: Sequence[Event[Any]]) -> None:
     """A batch at once: load, decide in memory, write."""
-    await usecases.hear(uow, [(events.news_of(event), events.origin_of(event)) for event in batch])
+    erasures = [event.message for event in batch if isinstance(event.message, PersonErased)]
+    news = [event for event in batch if not isinstance(event.message, PersonErased)]
+    await usecases.hear(uow, [(events.news_of(event), events.origin_of(event)) for event in news])
+    # Nothing of a person is kept here, but something may still wait to be told or put aside.
+    for message in erasures:
+        await erasing.forget(
+            uow, email=message.email, name=message.name, ticket_ids=message.ticket_ids
+        )

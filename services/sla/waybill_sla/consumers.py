@@ -7,6 +7,7 @@ from typing import Any
 from waybill.intake.v1 import events_pb2 as intake
 from waybill.kb.v1 import events_pb2 as kb
 from waybill.routing.v1 import events_pb2 as routing
+from waybill_chassis import erasing
 from waybill_chassis.causes import Origin, event_cause
 from waybill_chassis.consumer import Consumer
 from waybill_chassis.database import UnitOfWork
@@ -48,6 +49,11 @@ def consumer(rt: Runtime[Settings]) -> Consumer:
 async def handle(uow: UnitOfWork, batch: Sequence[Event[Any]], rules: Rules) -> None:
     """A batch at once: load, decide in memory, write."""
     await usecases.hear(uow, [news for event in batch for news in news_of(event)], rules)
+    for event in batch:
+        if isinstance(message := event.message, intake.PersonErased):
+            await erasing.forget(
+                uow, email=message.email, name=message.name, ticket_ids=message.ticket_ids
+            )
 
 
 def news_of(event: Event[Any]) -> list[News]:

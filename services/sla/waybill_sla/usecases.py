@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from waybill_chassis.causes import Origin, automation, timer_cause
+from waybill_chassis.causes import Origin, automation, nameless, timer_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import TraceContext
 from waybill_chassis.ids import new_id
@@ -62,7 +62,7 @@ async def hear(uow: UnitOfWork, news: Sequence[News], rules: Rules) -> dict[UUID
         outcome = _heard(clocks[item.ticket_id], item, agreed, uow.now)
         clocks[item.ticket_id] = outcome.clock
         last[item.ticket_id] = item
-        tell(uow, outcome, item.origin)
+        tell(uow, outcome, nameless(item.origin) if outcome.clock.erased else item.origin)
     await store.save(
         uow.connection,
         [

@@ -20,6 +20,8 @@ class Picture:
     created_at: datetime
     external_ref: bool
     sequence: int
+    erased: bool = False
+    """Whether its submitter was erased: there is no text to compare any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,9 @@ async def observe(
     Whatever event shows a ticket first makes it known: should its opening be missed or come
     late, nothing else is different. `repair` also overwrites a picture of the same sequence.
     """
+    if gone := {sighting.picture.id for sighting in sightings if sighting.picture.erased}:
+        await store.erase(uow, [], sorted(gone))
+        sightings = [sighting for sighting in sightings if sighting.picture.id not in gone]
     known = await store.held(uow, {sighting.picture.id for sighting in sightings})
     first: dict[UUID, Sighting] = {}
     newest: dict[UUID, Picture] = {}

@@ -20,7 +20,6 @@ from waybill_notify.store.ledger import (
 )
 from waybill_notify.store.tickets import (
     Picture,
-    erase_tickets,
     feeds,
     learn_feeds,
     lock_pictures,
@@ -36,7 +35,6 @@ __all__ = [
     "add_deliveries",
     "claim",
     "erase_deliveries",
-    "erase_tickets",
     "expire",
     "feeds",
     "finish",

@@ -144,11 +144,15 @@ _FINISH = text(
 _ADD_ATTEMPTS = text(
     """
     INSERT INTO attempts (delivery_id, number, started_at, ended_at, outcome, detail, traceparent)
-    SELECT n.* FROM unnest(
+    SELECT n.delivery_id, n.number, n.started_at, n.ended_at, n.outcome,
+           -- what a server said of an address that was erased meanwhile
+           CASE d.recipient WHEN :erased THEN '' ELSE n.detail END, n.traceparent
+    FROM unnest(
         CAST(:delivery_id AS uuid[]), CAST(:number AS integer[]),
         CAST(:started_at AS timestamptz[]), CAST(:ended_at AS timestamptz[]),
         CAST(:outcome AS text[]), CAST(:detail AS text[]), CAST(:traceparent AS text[])
-    ) AS n
+    ) AS n (delivery_id, number, started_at, ended_at, outcome, detail, traceparent)
+    JOIN deliveries AS d ON d.id = n.delivery_id
     ON CONFLICT DO NOTHING
     """
 )
@@ -213,16 +217,20 @@ _ERASE_DELIVERIES = text(
     WITH gone AS (
         SELECT id FROM deliveries WHERE ticket_id = ANY (CAST(:ids AS uuid[]))
         ORDER BY id FOR UPDATE
-    ), erased AS (
-        UPDATE deliveries
-        SET recipient = :erased, facts = '{}', subject = NULL, text_body = NULL, html_body = NULL,
-            unsubscribe_url = NULL, last_error = '', updated_at = :now, claim = NULL,
-            claimed_until = NULL, next_attempt_at = NULL,
-            state = CASE state WHEN 'pending' THEN 'suppressed' ELSE state END
-        FROM gone WHERE deliveries.id = gone.id
-        RETURNING deliveries.id
     )
-    UPDATE attempts SET detail = '' FROM erased WHERE delivery_id = erased.id
+    UPDATE deliveries
+    SET recipient = :erased, facts = '{}', subject = NULL, text_body = NULL, html_body = NULL,
+        unsubscribe_url = NULL, last_error = '', updated_at = :now, claim = NULL,
+        claimed_until = NULL, next_attempt_at = NULL,
+        state = CASE state WHEN 'pending' THEN 'suppressed' ELSE state END
+    FROM gone WHERE deliveries.id = gone.id
+    """
+)
+# After the deliveries are locked: an attempt that ended in that moment is seen only then.
+_ERASE_ATTEMPTS = text(
+    """
+    UPDATE attempts SET detail = '' FROM deliveries AS d
+    WHERE delivery_id = d.id AND d.ticket_id = ANY (CAST(:ids AS uuid[]))
     """
 )
 
@@ -293,7 +301,7 @@ async def finish(
     if tried:
         await uow.execute(
             _ADD_ATTEMPTS,
-            {"delivery_id": [id for id, _ in tried]}
+            {"delivery_id": [id for id, _ in tried], "erased": ERASED}
             | {
                 name: [getattr(attempt, name) for _, attempt in tried]
                 for name in Attempt.__dataclass_fields__
@@ -382,3 +390,4 @@ async def erase_deliveries(uow: UnitOfWork, ticket_ids: Sequence[UUID]) -> None:
         await uow.execute(
             _ERASE_DELIVERIES, {"ids": list(ticket_ids), "erased": ERASED, "now": uow.now}
         )
+        await uow.execute(_ERASE_ATTEMPTS, {"ids": list(ticket_ids)})

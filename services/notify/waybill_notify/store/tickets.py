@@ -1,6 +1,6 @@
 """What notify knows of tickets, and which products have a feed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,6 +22,8 @@ class Picture:
     assignee_name: str = ""
     team: str = ""
     held: bytes | None = None
+    erased: bool = False
+    """Whether its submitter was erased: nothing of them is taken in any more."""
 
 
 # Sorted, both of them, so that batches never wait for one another in a circle.
@@ -34,7 +36,7 @@ _STUBS = text(
 )
 _PICTURES = """
     SELECT id AS ticket_id, sequence, product, ticket, assignment_sequence, assignee_id,
-           assignee_name, team, held
+           assignee_name, team, held, erased
     FROM tickets WHERE id = ANY (CAST(:ids AS uuid[])) ORDER BY id
 """
 _READ_PICTURES = text(_PICTURES)
@@ -44,14 +46,14 @@ _SAVE_PICTURES = text(
     UPDATE tickets AS p
     SET sequence = n.sequence, product = n.product, ticket = n.ticket,
         assignment_sequence = n.assignment_sequence, assignee_id = n.assignee_id,
-        assignee_name = n.assignee_name, team = n.team, held = n.held
+        assignee_name = n.assignee_name, team = n.team, held = n.held, erased = n.erased
     FROM unnest(
         CAST(:ticket_id AS uuid[]), CAST(:sequence AS bigint[]), CAST(:product AS text[]),
         CAST(:ticket AS bytea[]), CAST(:assignment_sequence AS bigint[]),
         CAST(:assignee_id AS text[]), CAST(:assignee_name AS text[]), CAST(:team AS text[]),
-        CAST(:held AS bytea[])
+        CAST(:held AS bytea[]), CAST(:erased AS boolean[])
     ) AS n (ticket_id, sequence, product, ticket, assignment_sequence, assignee_id, assignee_name,
-            team, held)
+            team, held, erased)
     WHERE p.id = n.ticket_id
     """
 )
@@ -62,11 +64,6 @@ _LEARN = text(
     SELECT product, :now FROM unnest(CAST(:products AS text[])) AS product ORDER BY product
     ON CONFLICT DO NOTHING
     """
-)
-_ERASE_PICTURES = text(
-    "UPDATE tickets SET ticket = n.ticket, held = NULL "
-    "FROM unnest(CAST(:id AS uuid[]), CAST(:ticket AS bytea[])) AS n (id, ticket) "
-    "WHERE tickets.id = n.id"
 )
 
 
@@ -104,9 +101,3 @@ async def learn_feeds(uow: UnitOfWork, products: Iterable[str]) -> None:
     """Remember that these products have a feed."""
     if found := sorted(set(products)):
         await uow.execute(_LEARN, {"products": found, "now": uow.now})
-
-
-async def erase_tickets(uow: UnitOfWork, tickets: Mapping[UUID, bytes]) -> None:
-    """Forget the person of these tickets; the new bytes are the tickets without them."""
-    if tickets:
-        await uow.execute(_ERASE_PICTURES, {"id": list(tickets), "ticket": list(tickets.values())})

@@ -64,6 +64,8 @@ class Clock:
     dated: int = 0
     version: int = 0
     updated_at: datetime | None = None
+    erased: bool = False
+    """Whether the submitter was erased: no news, however late, says who that was."""
     calendar: Calendar = field(default=ALWAYS, compare=False)
 
     @property

@@ -41,6 +41,8 @@ def hear_ticket(
     `again` also takes what bears the number that was heard last, as a comparison does.
     """
     known = clock.ticket
+    if clock.erased:
+        ticket = replace(ticket, submitter_email="")
     if known is not None and ticket.sequence < known.sequence + (0 if again else 1):
         return Outcome(clock)
     if known is None:
@@ -103,10 +105,12 @@ def hear_repetition(
 
 
 def forget_person(clock: Clock, submitter_id: str) -> Outcome:
-    """The person's address is erased."""
-    if clock.ticket is None or clock.ticket.submitter_id != submitter_id:
+    """The person's address is erased, and never kept again."""
+    ticket = clock.ticket
+    if ticket is not None and ticket.submitter_id != submitter_id:
         return Outcome(clock)
-    return Outcome(replace(clock, ticket=replace(clock.ticket, submitter_email="")))
+    forgotten = replace(ticket, submitter_email="") if ticket else None
+    return Outcome(replace(clock, ticket=forgotten, erased=True))
 
 
 def _pinned(clock: Clock) -> tuple[UUID, int] | None:

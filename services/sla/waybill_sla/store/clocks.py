@@ -218,6 +218,7 @@ def _clock(row: Row[Any], segments: tuple[Segment, ...], targets: tuple[Target, 
         dated=row.dated,
         version=row.version,
         updated_at=row.updated_at,
+        erased=row.erased,
     )
 
 

@@ -40,6 +40,7 @@ _OWN = (
     "dated",
     "version",
     "updated_at",
+    "erased",
 )
 _PUT_CLOCKS = _Table(
     "clocks",
@@ -166,6 +167,7 @@ def _clock_row(clock: Clock) -> dict[str, Any]:
         "dated": clock.dated,
         "version": clock.version,
         "updated_at": clock.updated_at,
+        "erased": clock.erased,
     }
 
 
