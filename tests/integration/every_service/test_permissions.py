@@ -48,6 +48,12 @@ TABLE = {
         PUT   /v1/intake/settings                1333333+333
         GET   /v1/intake/settings/{product}      133+4+4++43
         PUT   /v1/intake/settings/{product}      1333333++43
+        GET   /v1/stats/volume                   133+++++333
+        GET   /v1/stats/efficiency               133+++++333
+        GET   /v1/stats/agents                   133+++++333
+        GET   /v1/stats/issues                   133+++++333
+        GET   /v1/stats/diagnosis                133+++++333
+        POST  /v1/stats/rebuild                  1333333+333
         GET   /r/{token}                         44444444444
         POST  /r/{token}                         44444444444
     """,

@@ -6,7 +6,7 @@ revision = "0010"
 down_revision = "0009"
 
 _TABLES = """
--- What each ticket counts for, and what has to be remembered of it for that. Times are whole seconds
+-- What each ticket counts for, and what has to be remembered of it for that. Times are seconds
 -- since 1970; `opened` is the quarter of an hour in which the ticket was opened.
 CREATE TABLE ticket_statistics (
     ticket_id uuid PRIMARY KEY,
@@ -51,6 +51,15 @@ CREATE TABLE statistics_agents (
     agent text PRIMARY KEY,
     name text NOT NULL
 );
+
+-- One row: whether all tickets are to be counted anew, and when they last were.
+CREATE TABLE statistics_state (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    asked_at timestamptz,
+    rebuilt_at timestamptz
+);
+-- Tickets that are older than their statistics are counted once.
+INSERT INTO statistics_state (asked_at) SELECT max(created_at) FROM tickets;
 """
 
 
