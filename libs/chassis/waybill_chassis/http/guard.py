@@ -14,10 +14,15 @@ from waybill_chassis.problems import Malformed, Problem, TooLarge
 
 DEFAULT_LIMIT = 1024 * 1024
 
+# Else the server would read what is left, however long it is, to find the next request behind it.
+_UNREAD = {"Connection": "close"}
+
 
 def too_large(limit: int) -> TooLarge:
     """The refusal of a body of more than `limit` bytes."""
-    return TooLarge(f"The body may have at most {limit} bytes.", limit_bytes=limit)
+    return TooLarge(
+        f"The body may have at most {limit} bytes.", headers=_UNREAD, limit_bytes=limit
+    )
 
 
 class Guard:
@@ -79,7 +84,7 @@ class Guard:
                 received += len(message.get("body", b""))
                 if received > limit:
                     # The framework lets this kind of exception through unchanged.
-                    raise HTTPException(413, too_large(limit).detail)
+                    raise HTTPException(413, too_large(limit).detail, _UNREAD)
             return message
 
         return receiving

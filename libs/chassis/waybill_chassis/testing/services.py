@@ -63,6 +63,7 @@ async def tested_service(
                     "database_url": database_url,
                     "kafka_bootstrap_servers": broker,
                     "jwks_url": mint.jwks_url,
+                    "data_dir": mint.folder,
                 }
                 | peers
                 | settings

@@ -22,6 +22,7 @@ class Mint:
     def __init__(self, folder: Path, kid: str = "test") -> None:
         """Publish the key as `jwks.json` in `folder`."""
         self.kid = kid
+        self.folder = folder
         self._key = generate_private_key(SECP256R1())
         self._path = folder / "jwks.json"
         self.publish(self.public())
