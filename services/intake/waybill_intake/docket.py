@@ -62,6 +62,7 @@ class Docket:
         self._new: dict[UUID, None] = {}
         self._changed: dict[UUID, None] = {}
         self._facts: list[tuple[Fact, Origin]] = []
+        self._heard: list[Line] = []
         self._playbooks = Playbooks((), ())
         self.files = Files({}, uow.now, MOST_FILES)
         """The uploads that may be attached; `take_files` brings them in."""
@@ -123,6 +124,10 @@ class Docket:
             elif id not in self._new:
                 self._changed[id] = None
 
+    def hear(self, line: Line) -> None:
+        """Keep what others did: it stands in the log before what follows from it."""
+        self._heard.append(line)
+
     async def know_playbooks(self) -> None:
         """Read the playbooks of the tickets in hand, before somebody resolves them."""
         products = {ticket.product for ticket in self._tickets.values()}
@@ -168,6 +173,8 @@ class Docket:
     async def write(self) -> None:
         """Write the tickets, the messages, the log and the statistics, and tell the events."""
         if not self._facts:
+            await log.insert(self.uow, self._heard)
+            self._heard.clear()
             await self.tally.write(self.uow, self._tickets, self._new)
             return
         await self._skip()
@@ -190,7 +197,9 @@ class Docket:
         if reworded := {fact.ticket.id for fact, _ in self._facts if _rewords(fact)}:
             await kept.rewrite(self.uow, reworded)
         await self._settle_suspicions()
-        await log.insert(self.uow, [self._tell(fact, origin) for fact, origin in self._facts])
+        told = [self._tell(fact, origin) for fact, origin in self._facts]
+        await log.insert(self.uow, [*self._heard, *told])
+        self._heard.clear()
         for fact, origin in self._facts:
             self.tally.note(fact, origin.actor)
         await self.tally.write(self.uow, self._tickets, self._new)

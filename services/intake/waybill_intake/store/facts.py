@@ -14,9 +14,7 @@ from waybill_intake.store.rows import as_json
 
 _READ = text("SELECT * FROM ticket_facts WHERE ticket_id = ANY(CAST(:ids AS uuid[]))")
 # What others say is looked for in lists too.
-_LISTED = (
-    f"{LIST_AGAIN} FROM said f JOIN tickets t ON t.id = f.ticket_id WHERE l.ticket_id = t.id"
-)
+_LISTED = f"{LIST_AGAIN} FROM said f JOIN tickets t ON t.id = f.ticket_id WHERE l.ticket_id = t.id"
 _ASSIGNMENTS = text(
     f"""
     WITH said AS (
