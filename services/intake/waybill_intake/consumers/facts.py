@@ -35,7 +35,7 @@ from waybill_intake.domain.ticket import AUTOMATION, Ticket
 from waybill_intake.domain.words import ActorKind
 from waybill_intake.kept_settings import IntakeSettings
 from waybill_intake.projections import Projections
-from waybill_intake.store import facts, log
+from waybill_intake.store import facts
 from waybill_intake.store.log import Line
 
 _ASSIGNMENTS = (
@@ -76,12 +76,9 @@ async def handle(uow: UnitOfWork, events: Sequence[Event[Any]]) -> None:
     await docket.take([*(id for _, id in about), *older])
     projections = Projections(docket, await facts.read(uow.connection, {id for _, id in about}))
     settings = (await uow.settings()).of(IntakeSettings)
-    came = [_decide(docket, projections, event, id, settings) for event, id in about]
-    lines = [
-        _line(uow, event, docket.find(id), id, result)
-        for (event, id), result in zip(about, came, strict=True)
-    ]
-    await log.insert(uow, lines)
+    for event, id in about:
+        came = _decide(docket, projections, event, id, settings)
+        docket.hear(_line(uow, event, docket.find(id), id, came))
     await projections.write()
     await docket.write()
 
