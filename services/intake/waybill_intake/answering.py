@@ -8,6 +8,7 @@ from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import rules
 from waybill_intake.domain.attachments import Owner
 from waybill_intake.domain.conversation import closed_to_agents, follow_up, heir
+from waybill_intake.domain.moves import require_open
 from waybill_intake.domain.ticket import Ticket
 from waybill_intake.domain.words import ActorKind, LinkKind
 from waybill_intake.store import messages
@@ -62,6 +63,9 @@ def place_of(
     """
     if ticket.is_open:
         return Place(ticket)
+    if ticket.erased_at is not None:
+        # There is nobody any more whom another ticket could be for.
+        require_open(ticket)
 
     def find(id: UUID) -> Ticket | None:
         found = docket.find(id)

@@ -18,8 +18,9 @@ from waybill_intake import events
 from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import people as rules
 from waybill_intake.domain.people import Known
-from waybill_intake.store import people
-from waybill_intake.store.erasing import erase_words
+from waybill_intake.domain.ticket import AUTOMATION
+from waybill_intake.store import attachments, erasing, people
+from waybill_intake.store.finding import kept
 
 BATCH = 200
 """Tickets that one transaction holds."""
@@ -91,11 +92,15 @@ async def _erase_tickets(
     own = [id for id, theirs in tickets.items() if theirs]
     others = [id for id, theirs in tickets.items() if not theirs]
     for id in own:
-        docket.note(rules.erase(docket.get(id), person, docket.now), origin)
+        docket.note([rules.erase(docket.get(id), person, docket.now)], origin)
+        docket.note(rules.close(docket.get(id), docket.now), Origin(AUTOMATION, origin.cause))
     for id in others:
         docket.note(rules.forget_watcher(docket.get(id), person, docket.now), origin)
     await docket.write()
-    await erase_words(uow, person, own, others)
+    files = await erasing.files(uow, person, own)
+    gone = await attachments.erase(uow, own, [person.email], files)
+    await erasing.erase_words(uow, person, own, others, gone)
+    await kept.rewrite(uow, tickets)
     await chassis.forget(uow, email=person.email, name=person.name, ticket_ids=own)
     uow.emit(
         PersonErased(

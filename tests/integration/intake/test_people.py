@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from waybill.notify.v1.delivery_pb2 import Delivery
 from waybill.notify.v1.events_pb2 import NotificationDelivered
 from waybill_chassis.causes import automation
 from waybill_intake import erasing
+from waybill_intake.attachments.objects import Objects
+from waybill_intake.attachments.sweeping import sweep
 
 KIM, LEE = "kim.zweistein@example.com", "lee@example.com"
 NAME = "Kim Zweistein"
@@ -45,6 +48,11 @@ async def leftovers(intake: Any, marks: tuple[str, ...] = MARKS) -> dict[str, li
     return found
 
 
+def contents(folder: Path) -> list[bytes]:
+    """All objects."""
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
 async def erase(intake: Any, id: str, **options: Any) -> dict[str, Any]:
     options.setdefault("role", "admin")
     found: dict[str, Any] = await intake.ask("POST", f"/v1/submitters/{id}/erasure", **options)
@@ -58,7 +66,7 @@ async def published(intake: Any) -> None:
 
 
 async def test_a_person_is_found_and_shown_with_what_the_caller_may_see(intake: Any) -> None:
-    """Counts, ratings and tickets are those of the caller's products; others know no such person."""
+    """Counts, ratings and tickets are those of the caller's products; else nobody is there."""
     first = await intake.open(submitter=PERSON | {"tier": "gold"})
     await intake.open(submitter={"email": KIM}, product="bank")
     await intake.open(submitter={"email": LEE, "name": "Lee"})
@@ -114,7 +122,9 @@ async def test_watchers_come_and_go_and_only_agents_see_them(intake: Any) -> Non
     await intake.ask("GET", at, status=403, headers=owner)
     await intake.ask("PUT", f"{at}/nobody", status=422)
     for _ in range(2):
-        response = await intake.tested.client.delete(f"{at}/me", headers=intake.token(sub="ben@example.com"))
+        response = await intake.tested.client.delete(
+            f"{at}/me", headers=intake.token(sub="ben@example.com")
+        )
         assert response.status_code == 204
     log = (await intake.ask("GET", f"/v1/tickets/{ticket['id']}/log"))["items"]
     assert log[-1]["summary"].startswith("watchers: ")
@@ -128,6 +138,7 @@ async def a_life(intake: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str,
     owner = intake.token("submitter", sub=KIM, claims={"name": NAME})
     agent = intake.token("agent", sub="ana@example.com")
     key = {"Idempotency-Key": "once"}
+    file = await intake.upload(b"quokka in a file", "quokka.txt", headers=owner)
     body = {
         "type": "order",
         "title": "The quokka title",
@@ -137,17 +148,23 @@ async def a_life(intake: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str,
         "custom_fields": {"pet": "quokka"},
         "tags": ["animals"],
     }
-    opened = await intake.ask("POST", "/v1/tickets", body, status=201, headers=owner | key)
+    opened = await intake.ask(
+        "POST", "/v1/tickets", body | {"attachment_ids": [file["id"]]}, status=201,
+        headers=owner | key,
+    )  # fmt: skip
+    await intake.upload(b"quokka that waits", "quokka2.txt", headers=owner)
     closed = await intake.ask("POST", "/v1/tickets", body, status=201, headers=owner)
     other = await intake.open(submitter={"email": LEE, "name": "Lee"}, product="shop")
     for ticket in (opened, closed):
         at = f"/v1/tickets/{ticket['id']}"
         said = {"body": "My quokka has phoned."}
         await intake.ask("POST", f"{at}/messages", said, status=201, headers=owner | key)
-        reply = {"body": f"Dear {NAME.upper()}, is {KIM} still right? Zweisteinian greetings."}
+        reply = {"body": f"Dear {NAME.upper()}, is {KIM} still right?"}
         await intake.ask("POST", f"{at}/messages", reply, status=201, headers=agent)
         note = {"body": f"{NAME} again (@ana@example.com)", "kind": "note"}
-        await intake.ask("POST", f"{at}/messages", note, status=201, headers=agent)
+        note = await intake.ask("POST", f"{at}/messages", note, status=201, headers=agent)
+        shorter = {"body": "(@ana@example.com)"}
+        await intake.ask("PATCH", f"{at}/messages/{note['id']}", shorter, headers=agent)
         patch = {"title": "A better quokka title", "order_refs": ["QUOKKA-2"]}
         await intake.ask("PATCH", at, patch, headers=agent | {"If-Match": "*"})
     closed = await intake.move(closed, "resolved", "closed")
@@ -163,7 +180,9 @@ async def test_an_erased_person_is_in_no_table_any_more(
 ) -> None:
     """What they wrote is gone, what others wrote stays without them, and the facts stay."""
     opened, closed, other = await a_life(intake)
-    guest = f'{{"ticket_id": "{other["number"]}", "body": "A quokka!", "author": {{"email": "{KIM}"}}}}'
+    guest = (
+        f'{{"ticket_id": "{other["number"]}", "body": "A quokka!", "author": {{"email": "{KIM}"}}}}'
+    )
     await intake.take_in(record(guest.encode(), "MessageRequested"))
     delivered = NotificationDelivered(
         actor=automation("notify"),
@@ -182,6 +201,10 @@ async def test_an_erased_person_is_in_no_table_any_more(
     (person,) = [one.message for one in told if one.name == "PersonErased"]
     assert (person.email, person.submitter_id) == (KIM, id)
     assert set(person.ticket_ids) == {opened["id"], closed["id"]}
+    folder = Path(intake.tested.rt.settings.data_dir, "attachments")
+    assert all(b"quokka" in content for content in contents(folder))
+    await sweep(intake.tested.rt.database, Objects("", folder))
+    assert contents(folder) == []
     assert all(
         mark not in str(one.message).lower()
         for one in told
@@ -207,7 +230,7 @@ async def test_an_erased_person_is_in_no_table_any_more(
         for one in (await intake.ask("GET", f"/v1/tickets/{closed['id']}/messages"))["items"]
     ]
     assert bodies[0] == "(erased)"
-    assert bodies[1] == "Dear (erased), is (erased) still right? Zweisteinian greetings."
+    assert bodies[1] == "Dear (erased), is (erased) still right?"
     summaries = [
         line["summary"]
         for line in (await intake.ask("GET", f"/v1/tickets/{opened['id']}/log"))["items"]
@@ -294,9 +317,7 @@ async def test_what_comes_during_an_erasure_is_erased_or_somebody_elses(intake: 
 
         async def say(at: str = at) -> int:
             body = {"body": f"{NAME}'s quokka"}
-            answer = await intake.tested.client.post(
-                f"{at}/messages", json=body, headers=owner
-            )
+            answer = await intake.tested.client.post(f"{at}/messages", json=body, headers=owner)
             return int(answer.status_code)
 
         async def come() -> Any:

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from waybill_intake.domain.moves import enter, moves_of
-from waybill_intake.domain.ticket import Change, Edited, Fact, Moved, Ticket
+from waybill_intake.domain.ticket import Change, Edited, Fact, Ticket
 from waybill_intake.domain.words import ActorKind, CloseReason, Status
 
 ERASED = "(erased)"
@@ -29,8 +29,8 @@ class Known:
         return rf"(?<!\w)(?:{words})(?!\w)"
 
 
-def erase(ticket: Ticket, person: Known, at: datetime) -> list[Fact]:
-    """Take all that the submitter wrote and is out of their ticket; an open one is closed.
+def erase(ticket: Ticket, person: Known, at: datetime) -> Edited:
+    """Take all that the submitter wrote and is out of their ticket.
 
     Its times, statuses, tags and the rating's score stay. Told is only that it was erased: an
     event with the values before would carry on what is to be gone.
@@ -43,6 +43,7 @@ def erase(ticket: Ticket, person: Known, at: datetime) -> list[Fact]:
         custom_fields={},
         order_refs=(),
         external_ref="",
+        attachment_ids=(),
         rating=rating,
         submitter=ticket.submitter and replace(ticket.submitter, email="", name=""),
         watchers=tuple(one for one in ticket.watchers if one.email != person.email),
@@ -53,20 +54,19 @@ def erase(ticket: Ticket, person: Known, at: datetime) -> list[Fact]:
         erased_at=at,
     )
     change = Change(field="erased_at", before=None, after=at)
-    facts: list[Fact] = [Edited(ticket=after, changes=(change,))]
-    if ticket.is_open:
-        facts.append(_closed(after, at))
-    return facts
+    return Edited(ticket=after, changes=(change,))
 
 
-def _closed(ticket: Ticket, at: datetime) -> Moved:
-    """Nobody is left who could be helped."""
+def close(ticket: Ticket, at: datetime) -> list[Fact]:
+    """Nobody is left who could be helped: close an erased ticket that is open."""
+    if not ticket.is_open:
+        return []
     (way,) = [
         found
         for found in moves_of(ticket, ActorKind.AUTOMATION)
         if found.to is Status.CLOSED and found.reason is CloseReason.NO_ACTION_NEEDED
     ]
-    return enter(ticket, way, at, comment="The personal data of the submitter was erased.")
+    return [enter(ticket, way, at, comment="The personal data of the submitter was erased.")]
 
 
 def forget_watcher(ticket: Ticket, person: Known, at: datetime) -> list[Fact]:

@@ -40,6 +40,7 @@ _ERASE = text(
         DELETE FROM attachments
         WHERE ticket_id = ANY(CAST(:ids AS uuid[]))
         OR (owner_kind = 'submitter' AND owner = ANY(CAST(:emails AS text[])))
+        OR id = ANY(CAST(:files AS uuid[]))
         RETURNING id
     )
     INSERT INTO stray_objects (id, due_at, doomed) SELECT id, :now, true FROM gone
@@ -145,15 +146,24 @@ async def attach(uow: UnitOfWork, files: Sequence[Attachment]) -> None:
 
 
 async def erase(
-    uow: UnitOfWork, ticket_ids: Collection[UUID], emails: Collection[str] = ()
+    uow: UnitOfWork,
+    ticket_ids: Collection[UUID],
+    emails: Collection[str] = (),
+    files: Collection[UUID] = (),
 ) -> list[UUID]:
-    """Remove all files of these tickets, and all that submitters of these addresses uploaded.
+    """Remove all files of these tickets, these `files`, and what submitters of `emails` uploaded.
 
     Their rows are gone with this transaction, their objects with the next sweep, whatever
     happens in between. Gives their ids, which tickets and messages may still name.
     """
     rows = await uow.execute(
-        _ERASE, {"ids": list(ticket_ids), "emails": list(emails), "now": uow.now}
+        _ERASE,
+        {
+            "ids": list(ticket_ids),
+            "emails": list(emails),
+            "files": list(files),
+            "now": uow.now,
+        },
     )
     return sorted(row.id for row in rows)
 

@@ -16,6 +16,17 @@ _SUBJECTS = text(
     """
 )
 
+# What they sent along, wherever a merge has taken it.
+_FILES = text(
+    """
+    SELECT unnest(attachment_ids) FROM messages
+    WHERE author_kind = 'submitter' AND author_email <> '' AND lower(author_email) = :email
+    UNION
+    SELECT CAST(jsonb_array_elements_text(body -> 'attachment_ids') AS uuid) FROM merges
+    WHERE source_id = ANY(CAST(:own AS uuid[]))
+    """
+)
+
 _STATEMENTS = (
     # What they wrote goes, wherever they wrote it.
     """
@@ -27,6 +38,16 @@ _STATEMENTS = (
     """
     UPDATE messages SET body = regexp_replace(body, :traces, :erased, 'gi')
     WHERE ticket_id = ANY(CAST(:all AS uuid[])) AND body ~* :traces
+    """,
+    """
+    UPDATE message_edits e SET body = regexp_replace(e.body, :traces, :erased, 'gi')
+    FROM messages m WHERE m.id = e.message_id AND m.ticket_id = ANY(CAST(:all AS uuid[]))
+    AND e.body ~* :traces
+    """,
+    """
+    UPDATE messages SET attachment_ids = ARRAY(
+        SELECT file FROM unnest(attachment_ids) AS file WHERE file <> ALL(CAST(:gone AS uuid[])))
+    WHERE ticket_id = ANY(CAST(:all AS uuid[])) AND attachment_ids && CAST(:gone AS uuid[])
     """,
     """
     UPDATE messages SET mentions = array_remove(mentions, :email)
@@ -45,7 +66,8 @@ _STATEMENTS = (
     WHERE ticket_id = ANY(CAST(:own AS uuid[])) AND (
         (type = 'waybill.intake.v1.TicketEdited' AND summary ~
          '(title|description|custom_fields|order_refs|external_ref|watchers): ')
-        OR type IN ('waybill.routing.v1.TriageSuggested', 'waybill.notify.v1.NotificationFailed')
+        OR type IN ('waybill.intake.v1.AttachmentAdded', 'waybill.routing.v1.TriageSuggested',
+                    'waybill.notify.v1.NotificationFailed')
     )
     """,
     """
@@ -62,10 +84,23 @@ _STATEMENTS = (
 )
 
 
+async def files(uow: UnitOfWork, person: Known, own: Sequence[UUID]) -> list[UUID]:
+    """The attachments of their messages, and those that a merge took from their own tickets."""
+    rows = await uow.execute(_FILES, {"email": person.email, "own": list(own)})
+    return list(rows.scalars())
+
+
 async def erase_words(
-    uow: UnitOfWork, person: Known, own: Sequence[UUID], others: Sequence[UUID]
+    uow: UnitOfWork,
+    person: Known,
+    own: Sequence[UUID],
+    others: Sequence[UUID],
+    gone: Sequence[UUID],
 ) -> None:
-    """Erase the person's words and traces from these locked tickets' messages and log."""
+    """Erase the person's words and traces from these locked tickets' messages and log.
+
+    `gone` are the attachments that there are no more.
+    """
     known_as = {*(await uow.execute(_SUBJECTS, {"email": person.email})).scalars()}
     parameters = {
         "id": str(person.id),
@@ -75,6 +110,7 @@ async def erase_words(
         "erased": ERASED,
         "own": list(own),
         "all": [*own, *others],
+        "gone": list(gone),
     }
     for statement in _STATEMENTS:
         clause = text(statement)
