@@ -9,28 +9,33 @@ from waybill_chassis import auth
 from waybill_chassis.auth import Principal
 from waybill_chassis.http.state import equipment_of
 
-# Only so that the OpenAPI document shows the scheme: the header is read by auth.bearer_token.
-_scheme = HTTPBearer(auto_error=False, bearerFormat="JWT", scheme_name="token")
+
+class _Token(HTTPBearer):
+    """Gives the caller; a scheme, so that the OpenAPI document shows it.
+
+    Each dependency of a dependency is solved anew for every route that needs it: this has none.
+    """
+
+    def __init__(self, *, needed: bool) -> None:
+        super().__init__(auto_error=False, bearerFormat="JWT", scheme_name="token")
+        self._needed = needed
+
+    async def __call__(self, request: Request) -> Any:
+        token = auth.bearer_token(request.headers.get("authorization"))
+        if token is not None:
+            return await equipment_of(request).verifier.verify(token)
+        if self._needed:
+            raise auth.missing()
+        return None
 
 
-async def _maybe(request: Request, _: Annotated[Any, Security(_scheme)]) -> Principal | None:
-    token = auth.bearer_token(request.headers.get("authorization"))
-    return None if token is None else await equipment_of(request).verifier.verify(token)
-
-
-async def _surely(principal: Annotated[Principal | None, Depends(_maybe)]) -> Principal:
-    if principal is None:
-        raise auth.missing()
-    return principal
-
-
-MaybeCaller = Annotated[Principal | None, Depends(_maybe)]
+MaybeCaller = Annotated[Principal | None, Security(_Token(needed=False))]
 """The caller, or None without a token; a token that does not hold is refused all the same."""
 
 TOKEN_OPTIONAL: dict[str, Any] = {"security": [{}]}
 """`openapi_extra` of a route with a `MaybeCaller`: the document says that it needs no token."""
 
-Caller = Annotated[Principal, Depends(_surely)]
+Caller = Annotated[Principal, Security(_Token(needed=True))]
 """The caller; 401 without a token."""
 
 

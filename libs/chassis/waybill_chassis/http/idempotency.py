@@ -5,7 +5,7 @@ import hashlib
 import re
 from asyncio import Lock
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Annotated
 
@@ -137,7 +137,8 @@ def _repeated(first: bytes, now: bytes, stored: object) -> Response:
 @asynccontextmanager
 async def _held(lock: Lock) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(WAIT_SECONDS):
+        # A timer for each request would be dear: hardly any has to wait.
+        async with asyncio.timeout(WAIT_SECONDS) if lock.locked() else nullcontext():
             await lock.acquire()
     except TimeoutError:
         raise _still_running() from None

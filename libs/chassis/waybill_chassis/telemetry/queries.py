@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 
-from waybill_chassis.telemetry.spans import Attributes, LightSpan, current_trace
+from waybill_chassis.telemetry.spans import Attributes, LightSpan
 
 _KEY = "waybill_span"
 _WRITES = re.compile(
@@ -54,10 +54,11 @@ def _described(statement: str, database: str) -> tuple[str, Attributes]:
 def _before(
     connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool
 ) -> None:
-    if context is None or not trace.get_current_span().is_recording():
+    if context is None or not (above := trace.get_current_span()).is_recording():
         return
     name, attributes = _described(statement, connection.engine.url.database or "")
-    setattr(context, _KEY, LightSpan(name, SpanKind.CLIENT, current_trace(), (), attributes))
+    span = LightSpan(name, SpanKind.CLIENT, above.get_span_context(), (), attributes)
+    setattr(context, _KEY, span)
 
 
 def _after(

@@ -146,10 +146,7 @@ def span(
 
 
 class LightSpan:
-    """A span for hot paths: never active, no events, a third of the cost of a full one.
-
-    `trace` is its own place, to be handed to what is emitted on its behalf.
-    """
+    """A span for hot paths: never active, no events, a third of the cost of a full one."""
 
     __slots__ = (
         "_attributes",
@@ -159,23 +156,23 @@ class LightSpan:
         "_name",
         "_parent",
         "_start",
-        "trace",
+        "_trace",
     )
 
     def __init__(
         self,
         name: str,
         kind: SpanKind,
-        parent: TraceContext | None,
+        parent: TraceContext | SpanContext | None,
         links: Sequence[TraceContext],
         attributes: Attributes,
     ) -> None:
         """Begin the span now; `start_light` says what the arguments mean."""
         self._context: SpanContext | None = None
-        above = parse(parent) if parent is not None else None
+        above = parse(parent) if isinstance(parent, TraceContext) else parent
         if recorder.sampler is None:
             # Spelled anew: what somebody wrote into a header may be nothing that can be kept.
-            self.trace = NO_TRACE if above is None else spell(above)
+            self._trace: TraceContext | SpanContext = NO_TRACE if above is None else above
             return
         known = _links(links) if links else []
         if above is not None and _follows_parent(recorder.sampler):
@@ -200,7 +197,7 @@ class LightSpan:
             _SAMPLED if sampled else _NOT_SAMPLED,
             state,
         )
-        self.trace = spell(context)
+        self._trace = context
         if not sampled:
             return
         self._context = context
@@ -210,6 +207,13 @@ class LightSpan:
         self._links = known
         self._attributes = {**attributes, **more} if more else attributes
         self._start = time.time_ns()
+
+    @property
+    def trace(self) -> TraceContext:
+        """Its place, to be handed to what is emitted on its behalf."""
+        if not isinstance(self._trace, TraceContext):
+            self._trace = spell(self._trace)
+        return self._trace
 
     def end(self, error: BaseException | None = None, more: Attributes = _NOTHING) -> None:
         """Finish the span; with an `error` it has failed for that reason.
