@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Security
 from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
 
 from waybill_chassis import auth
 from waybill_chassis.auth import Principal
@@ -20,7 +21,7 @@ class _Token(HTTPBearer):
         super().__init__(auto_error=False, bearerFormat="JWT", scheme_name="token")
         self._needed = needed
 
-    async def __call__(self, request: Request) -> Any:
+    async def __call__(self, request: HTTPConnection[Any]) -> Any:
         token = auth.bearer_token(request.headers.get("authorization"))
         if token is not None:
             return await equipment_of(request).verifier.verify(token)

@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from waybill_chassis.auth import TokenVerifier
 from waybill_chassis.database import Database
@@ -34,7 +34,7 @@ def equip(app: Starlette, equipment: Equipment) -> None:
     app.state.waybill = equipment
 
 
-def equipment_of(request: Request) -> Equipment:
+def equipment_of(request: HTTPConnection[Any]) -> Equipment:
     """The adapters of the app that serves this request."""
     equipment: Equipment = request.app.state.waybill
     return equipment
