@@ -21,7 +21,7 @@ class _Token(HTTPBearer):
         super().__init__(auto_error=False, bearerFormat="JWT", scheme_name="token")
         self._needed = needed
 
-    async def __call__(self, request: HTTPConnection[Any]) -> Any:
+    async def __call__(self, request: HTTPConnection) -> Any:
         token = auth.bearer_token(request.headers.get("authorization"))
         if token is not None:
             return await equipment_of(request).verifier.verify(token)

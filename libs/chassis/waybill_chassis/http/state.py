@@ -34,7 +34,7 @@ def equip(app: Starlette, equipment: Equipment) -> None:
     app.state.waybill = equipment
 
 
-def equipment_of(request: HTTPConnection[Any]) -> Equipment:
+def equipment_of(request: HTTPConnection) -> Equipment:
     """The adapters of the app that serves this request."""
     equipment: Equipment = request.app.state.waybill
     return equipment
