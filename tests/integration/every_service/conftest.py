@@ -142,7 +142,12 @@ class Scene:
             case "intake":
                 ticket = {"type": "technical", "title": "It", "description": "Does not start."}
                 ticket |= {"product": "demo", "submitter": {"email": KIM}}
-                self.ids["ticket"] = (await self.ask("POST", "/v1/tickets", ticket))["id"]
+                file = {"file": ("it.txt", b"Hello")}
+                made = await self.ask("POST", "/v1/attachments", files=file)
+                self.ids["attachment"] = made["id"]
+                ticket["attachment_ids"] = [made["id"]]
+                made = await self.ask("POST", "/v1/tickets", ticket)
+                self.ids |= {"ticket": made["id"], "submitter": made["submitter"]["id"]}
             case "routing":
                 for name in ("ana", "ben"):
                     agent = {"email": f"{name}@example.com", "name": name, "presence": "offline"}

@@ -42,8 +42,19 @@ TABLE = {
         DELETE /v1/playbooks/{product}/{type}    1333333+333
         GET   /v1/tickets/{id}/checklist         133+4+4+333
         PUT   /v1/tickets/{id}/checklist/{point} 133+4+4+333
+        GET   /v1/tickets/{id}/watchers          133+4+4+333
+        PUT   /v1/tickets/{id}/watchers/{who}    133+4+4+333
+        DELETE /v1/tickets/{id}/watchers/{who}   133+4+4+333
+        GET   /v1/me                             1++++++++++
+        GET   /v1/submitters                     133+++++333
+        GET   /v1/submitters/{id}                133+4+4+333
+        PATCH /v1/submitters/{id}                133+4+4+333
+        GET   /v1/submitters/{id}/tickets        133+4+4+333
         POST  /v1/tickets/{id}/transitions       1+4~4~4~~44
         POST  /v1/tickets/{id}/rating            1~433333333
+        POST  /v1/attachments                    1+++++++++3
+        GET   /v1/attachments/{id}               1+4+4+4++44
+        POST  /v1/attachments/{id}/link          1+4+4+4++44
         GET   /v1/intake/settings                133+++++333
         PUT   /v1/intake/settings                1333333+333
         GET   /v1/intake/settings/{product}      133+4+4++43
@@ -56,6 +67,7 @@ TABLE = {
         POST  /v1/stats/rebuild                  1333333+333
         GET   /r/{token}                         44444444444
         POST  /r/{token}                         44444444444
+        POST  /v1/submitters/{id}/erasure        1333333+333
     """,
     "routing": """
         GET    /v1/agents                        133+++++333
@@ -124,6 +136,7 @@ BODIES: dict[str, Any] = {
     "PUT /v1/intake/settings": {"triage_threshold": 0.9},
     "PUT /v1/intake/settings/{product}": {"order_link": "https://shop.example/{ref}"},
     "POST /v1/tickets/{id}/rating": {"score": 5},
+    "PATCH /v1/submitters/{id}": {"name": "Kim"},
     "POST /v1/tickets/{id}/escalations": {"level": "tech_team"},
     "PUT /v1/tickets/{id}/assignment": {"team": "support"},
     "POST /v1/agents": AGENT,
@@ -143,8 +156,16 @@ BODIES: dict[str, Any] = {
     "POST /v1/suggestions": {"text": "It"},
 }  # fmt: skip
 
-IN_PATHS = {"{product}": "demo", "{type}": "suggestion", "{point}": "solution-given"}
+IN_PATHS = {
+    "{who}": "zoe@example.com",
+    "{product}": "demo",
+    "{type}": "suggestion",
+    "{point}": "solution-given",
+}
 """What else than an id stands in paths."""
+
+
+FILES = {"POST /v1/attachments": {"file": ("it.txt", b"Hello")}}
 
 
 async def ways(there: Any) -> set[str]:
@@ -167,6 +188,7 @@ async def sign(there: Any, operation: str, headers: dict[str, str]) -> str:
         path.replace("{id}", id).replace("{ticket}", id),
         headers=headers | {"If-Match": "*"},
         json=body,
+        files=FILES.get(operation),
         params={"q": "it"} if path == "/v1/search" else None,
     )
     assert answer.status_code < 500, answer.text
