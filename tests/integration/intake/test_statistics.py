@@ -1,5 +1,6 @@
 """Statistics over a real database: exact before folding, after it, and after a rebuild."""
 
+import random
 from datetime import timedelta
 from typing import Any
 
@@ -154,6 +155,87 @@ async def test_folding_and_a_rebuild_change_no_number(intake: Any, event: Any) -
     await counting.rebuild(database)
     assert await everything(intake) == before
     assert await intake.count("statistics_deltas") == 0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_no_number_hangs_on_when_it_was_folded(intake: Any, event: Any, seed: int) -> None:
+    """Anything at random, folded now and then: a rebuild and a recount find the same."""
+    chance, database = random.Random(seed), intake.tested.rt.database
+    tickets: list[Any] = []
+    told: list[Any] = []
+    for _ in range(90):
+        intake.tested.clock.advance(timedelta(minutes=chance.choice((0, 5, 50, 500))))
+        await something(intake, event, chance, tickets, told)
+        if chance.random() < 0.1:
+            await counting.fold(database)
+    before = await everything(intake)
+    await counting.fold(database)
+    assert await everything(intake) == before
+    rolled = await rolled_up(intake)
+    async with database.unit_of_work() as uow:
+        await uow.execute(
+            text("UPDATE ticket_statistics SET counted = '{}', product = '', team = ''")
+        )
+    await counting.rebuild(database)
+    assert await rolled_up(intake) == rolled
+    assert await everything(intake) == before
+
+
+async def something(
+    intake: Any, event: Any, chance: random.Random, tickets: list[Any], told: list[Any]
+) -> None:
+    """One thing that people, products or other services may do; a refusal is fine."""
+    what = chance.choice(("open", "say", "say", "move", "edit", "merge", "rate", "tell", "again"))
+    if what == "open" or len(tickets) < 2:
+        kind = chance.choice(("order", "technical", "complaint"))
+        tags = chance.sample(["late", "app", "card"], chance.randint(0, 2))
+        tickets.append(await intake.open(type=kind, tags=tags))
+        return
+    ticket, other = chance.sample(tickets, 2)
+    path = f"/v1/tickets/{ticket['id']}"
+    who = chance.choice((intake.token(), intake.token(**KIM)))
+    ask: Any = intake.tested.client.request
+    match what:
+        case "say":
+            await ask("POST", f"{path}/messages", json={"body": "Hello."}, headers=who)
+        case "move":
+            to = chance.choice(("in_progress", "awaiting_user", "resolved", "resolved", "closed"))
+            await ask("POST", f"{path}/transitions", json={"to": to}, headers=who)
+        case "edit":
+            fields = {"type": chance.choice(("order", "complaint")), "tags": ["late"]}
+            fields |= {"priority": chance.choice(("low", "urgent"))}
+            await ask("PATCH", path, json=fields, headers=who | {"If-Match": "*"})
+        case "merge":
+            await ask("POST", f"{path}/merge", json={"into": other["id"]}, headers=who)
+        case "rate":
+            score = {"score": chance.randint(1, 5)}
+            await ask("POST", f"{path}/rating", json=score, headers=intake.token(**KIM))
+        case "tell":
+            told.append(news(intake, event, chance, ticket))
+            await intake.hear(told[-1])
+        case "again" if told:
+            await intake.hear(*chance.sample(told, min(3, len(told))))
+
+
+def news(intake: Any, event: Any, chance: random.Random, ticket: Any) -> Any:
+    """What another service may say, with a number that may be late."""
+    sequence = chance.randint(1, 9)
+    due = intake.tested.clock.now() + timedelta(hours=chance.choice((-1, 1)))
+    state = chance.choice((words.TARGET_STATE_MET, words.TARGET_STATE_BREACHED))
+    kind = chance.choice((words.TARGET_KIND_RESPONSE, words.TARGET_KIND_RESOLUTION))
+    found = clock(ticket, state, due, kind)
+    message = chance.choice(
+        (
+            assigned(ticket, chance.choice((ANA, BEN)), chance.choice(("support", "tech_team"))),
+            events_pb2.TicketReleased(
+                assignment=assignment_pb2.Assignment(ticket_id=ticket["id"], team="support"),
+                previous_agent=ANA,
+            ),
+            sla.TargetMet(clock=found),
+            sla.TicketEscalated(clock=found),
+        )
+    )
+    return event(ticket, message, sequence)
 
 
 async def test_an_admin_can_have_all_counted_anew(intake: Any, event: Any) -> None:
