@@ -44,7 +44,7 @@ class Changeable(BaseModel):
     """The media types of files that are taken."""
     attachments_max_files: int = Field(default=MOST_FILES, ge=0, le=MOST_FILES)
     """How many files may come with an opening or a message."""
-    attachments_max_waiting: int = Field(default=100, ge=1)
+    attachments_max_waiting: int = Field(default=100, ge=1, le=1_000_000)
     """How many uploads of one person or product may be attached to nothing."""
     attachments_wait: Duration = Field(default=timedelta(hours=24), gt=_NOTHING)
     """How long an upload waits to be attached."""

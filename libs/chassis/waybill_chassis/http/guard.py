@@ -14,14 +14,18 @@ from waybill_chassis.problems import Malformed, Problem, TooLarge
 
 DEFAULT_LIMIT = 1024 * 1024
 
-# Else the server would read what is left, however long it is, to find the next request behind it.
+# A refused body is read to its end, so that whoever still sends gets to see the refusal; one that
+# is longer than this, or does not say how long, is not.
+_MOST_READ = 16 * 1024 * 1024
 _UNREAD = {"Connection": "close"}
 
 
-def too_large(limit: int) -> TooLarge:
-    """The refusal of a body of more than `limit` bytes."""
+def too_large(limit: int, length: int | None = None) -> TooLarge:
+    """The refusal of a body of more than `limit` bytes, of which it has `length`."""
     return TooLarge(
-        f"The body may have at most {limit} bytes.", headers=_UNREAD, limit_bytes=limit
+        f"The body may have at most {limit} bytes.",
+        headers=None if length is not None and length <= _MOST_READ else _UNREAD,
+        limit_bytes=limit,
     )
 
 
@@ -74,7 +78,7 @@ class Guard:
         )
         length = Headers(scope=scope).get("content-length", "0")
         if length.isascii() and length.isdigit() and int(length) > limit:
-            raise too_large(limit)
+            raise too_large(limit, int(length))
         received = 0
 
         async def receiving() -> Message:

@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from waybill_chassis import auth
@@ -24,7 +25,7 @@ from waybill_chassis.http import (
     respond,
 )
 from waybill_chassis.ids import new_id, parse_id
-from waybill_chassis.problems import Conflict, NotFound, Problem, TooLarge
+from waybill_chassis.problems import Conflict, NotFound, Problem
 from waybill_chassis.service import Runtime
 
 from waybill_intake import access
@@ -237,18 +238,15 @@ def _same(received: Received) -> bytes:
 
 async def _leave(body: AsyncIterator[bytes], problem: Problem) -> None:
     """Read the little that is left of a refused body, or have the connection closed."""
-    if not isinstance(problem, TooLarge):
-        rest = 0
-        try:
-            async with asyncio.timeout(_REST_SECONDS):
-                async for chunk in body:
-                    rest += len(chunk)
-                    if rest > _MOST_REST:
-                        break
-                else:
-                    return
-        except (TimeoutError, ClientDisconnect, RuntimeError):
-            pass
+    rest = 0
+    with suppress(TimeoutError, ClientDisconnect, HTTPException):
+        async with asyncio.timeout(_REST_SECONDS):
+            async for chunk in body:
+                rest += len(chunk)
+                if rest > _MOST_REST:
+                    break
+            else:
+                return
     problem.headers["Connection"] = "close"
 
 
