@@ -47,7 +47,7 @@ TICKET_EVENTS = {
 }
 """Intake's events that carry a ticket, and what they mean in the feed."""
 
-_INTERNAL_FIELDS = ("checklist.", "suspected_duplicates", "watchers")
+_INTERNAL_FIELDS = ("checklist.", "notes", "suspected_duplicates", "watchers")
 """What agents do among themselves: changes of nothing else reach nobody outside."""
 
 TOLD: tuple[type[Message], ...] = (NotificationDelivered, NotificationFailed)

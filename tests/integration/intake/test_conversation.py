@@ -154,6 +154,28 @@ async def test_a_products_messages_to_closed_tickets_open_follow_ups(
     assert "RequestRejected" not in await intake.names()
 
 
+async def test_a_refused_answer_does_not_hold_up_the_others(intake_with: Any, record: Any) -> None:
+    """Of a person who was erased, or with follow-ups switched off: it is rejected alone."""
+
+    def message(ticket: dict[str, Any]) -> Any:
+        fields = {"ticket_id": ticket["id"], "body": "x"}
+        return record(json.dumps(fields).encode(), type="MessageRequested")
+
+    for follow_ups in (True, False):
+        intake = await intake_with(follow_up_on_closed=follow_ups)
+        before = await closed(intake)
+        other = await intake.open(submitter={"email": "sam@example.com"})
+        if follow_ups:
+            person = f"/v1/submitters/{before['submitter']['id']}"
+            root = intake.token("admin", sub="root@example.com")
+            await intake.ask("POST", f"{person}/erasure", {}, headers=root)
+        else:
+            await intake.ask("POST", messages(before), {"body": "x"}, status=409, **KIM)
+        await intake.take_in(message(before), message(other))
+        assert sorted((await intake.names())[-2:]) == ["MessagePosted", "RequestRejected"]
+        assert await intake.count("tickets") == 2
+
+
 async def test_notes_are_edited_by_their_author_and_what_they_were_like_is_kept(
     intake: Any,
 ) -> None:

@@ -93,6 +93,17 @@ async def test_an_outcome_is_told_to_the_submitter(notify: Any, pb: Any) -> None
     assert rows[1].facts["outcome"] == "planned"
 
 
+async def test_an_edited_note_is_told_to_nobody_outside(notify: Any, pb: Any) -> None:
+    """Neither by mail nor on the feed, though the ticket's version has risen."""
+    told = notify.ticket()
+    opened = told.opened()
+    edited = told.intake(pb.intake.TicketEdited, actor=told.agent())
+    edited.message.changes.add(field="notes")
+    await notify.hear(opened, edited)
+    assert [row.template for row in await notify.deliveries()] == ["receipt"]
+    assert [each["what"] for each in updates(await notify.told(FEED))] == ["opened"]
+
+
 async def test_an_assignment_heard_before_its_opening_is_told_after_it(notify: Any) -> None:
     """Topics are not ordered against each other; the feed is."""
     told = notify.ticket()

@@ -114,7 +114,12 @@ def _follow_ups(
         if not isinstance(body, MessageRequest):
             continue
         ticket = _named(docket, refs, ids, event)
-        if ticket is not None and _place(docket, ticket).new:
+        try:
+            new = ticket is not None and _place(docket, ticket).new
+        except Problem:
+            # It is refused when its turn comes.
+            continue
+        if ticket is not None and new:
             origin = _origin(event, _author(ticket, body.author))
             found[index] = answering.opening(
                 ticket, body.body, origin, body.attachment_ids or (), _owner(event)
