@@ -21,17 +21,17 @@ LEVELS = ", ".join(
 )
 
 _READ = text("SELECT * FROM ticket_statistics WHERE ticket_id = ANY(CAST(:ids AS uuid[]))")
-_ROWS = """
+_KEEP = text(
+    """
     INSERT INTO ticket_statistics AS s
     SELECT * FROM json_populate_recordset(NULL::ticket_statistics, CAST(:rows AS json))
     ON CONFLICT (ticket_id) DO UPDATE SET
         product = excluded.product, type = excluded.type, team = excluded.team,
         history = excluded.history, counted = excluded.counted
     """
-_KEEP = text(_ROWS)
-_WRITE = text(
-    f"""
-    WITH kept AS ({_ROWS})
+)
+_CHANGE = text(
+    """
     INSERT INTO statistics_deltas (kind, at, product, type, team, key, v)
     SELECT kind, at, product, type, team, key, v
     FROM json_populate_recordset(NULL::statistics_deltas, CAST(:lines AS json))
@@ -113,15 +113,14 @@ async def write(
     uow: UnitOfWork, kept: Mapping[UUID, tuple[History, Counted]], lines: Lines
 ) -> None:
     """Keep what tickets count for by now, and what that changes."""
-    rows = as_json(_row(id, history, counted) for id, (history, counted) in kept.items())
-    if not lines:
-        await uow.execute(_KEEP, {"rows": rows})
-        return
+    rows = [_row(id, history, counted) for id, (history, counted) in kept.items()]
+    uow.later(_KEEP, {"rows": as_json(rows)})
     found = [
         dict(zip(("kind", "at", "product", "type", "team", "key"), key, strict=True), v=values)
         for key, values in lines.items()
     ]
-    await uow.execute(_WRITE, {"rows": rows, "lines": as_json(found)})
+    if found:
+        uow.later(_CHANGE, {"lines": as_json(found)})
 
 
 def _row(id: UUID, history: History, counted: Counted) -> dict[str, Any]:
@@ -139,7 +138,7 @@ def _row(id: UUID, history: History, counted: Counted) -> dict[str, Any]:
 async def name(uow: UnitOfWork, names: Mapping[str, str]) -> None:
     """Know the names of agents."""
     agents: Sequence[str] = sorted(names)
-    await uow.execute(_NAMES, {"agents": agents, "names": [names[agent] for agent in agents]})
+    uow.later(_NAMES, {"agents": agents, "names": [names[agent] for agent in agents]})
 
 
 async def lock(uow: UnitOfWork) -> bool:
