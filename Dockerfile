@@ -20,7 +20,7 @@ RUN .venv/bin/pip install --no-deps --no-build-isolation \
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent waybill \
- && install -d -o waybill -g waybill -m 0700 /data
+ && install -d -o waybill -g waybill -m 0700 /data /attachments
 WORKDIR /app
 COPY --from=build /app /app
 COPY deploy deploy
@@ -31,7 +31,7 @@ ENV PATH=/app/.venv/bin:$PATH \
     WAYBILL_HTTP_HOST=0.0.0.0 \
     WAYBILL_GRPC_HOST=0.0.0.0
 USER waybill
-VOLUME /data
+VOLUME ["/data", "/attachments"]
 # SIGTERM lets a service finish what it began; give it longer than its 20 s (WAYBILL_GRACE_SECONDS).
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "-P", "-m"]

@@ -28,6 +28,7 @@ class Route:
     body_bytes: int
     timeout_seconds: int
     streams: bool = False
+    buffers: bool = True
     rewrite: str | None = None
 
     @property
@@ -136,7 +137,14 @@ def _route(route: Route, table: RouteTable) -> dict[str, Any]:
         "match": {"safe_regex": {"regex": route.regex}},
         "route": action,
     }
-    if route.body_bytes != table.body_bytes:
+    if not route.buffers:
+        rendered["typed_per_filter_config"] = {
+            "buffer": {
+                "@type": f"{_TYPE}.extensions.filters.http.buffer.v3.BufferPerRoute",
+                "disabled": True,
+            }
+        }
+    elif route.body_bytes != table.body_bytes:
         rendered["typed_per_filter_config"] = {
             "buffer": {
                 "@type": f"{_TYPE}.extensions.filters.http.buffer.v3.BufferPerRoute",

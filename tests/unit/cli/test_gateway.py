@@ -66,6 +66,18 @@ def test_the_rendered_routes_match_as_the_table_does() -> None:
     assert stream["route"]["timeout"] == "0s"
 
 
+def test_files_are_not_held_in_the_gateways_memory() -> None:
+    config = gateway.render(ADDRESSES, listen=("0.0.0.0", 8080))
+    http = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+    routes = http["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+    streamed = [
+        route["name"]
+        for route in routes
+        if route.get("typed_per_filter_config", {}).get("buffer", {}).get("disabled")
+    ]
+    assert streamed == ["/v1/attachments"]
+
+
 def test_a_service_without_an_address_stops_the_rendering() -> None:
     with pytest.raises(StackError, match="where kb answers"):
         gateway.render({k: v for k, v in ADDRESSES.items() if k != "kb"}, listen=("h", 1))

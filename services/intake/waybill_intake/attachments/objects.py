@@ -1,6 +1,7 @@
 """Where the files' bytes lie: a folder, S3, Google's or Azure's store, all behind obstore."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -49,6 +50,8 @@ class Objects:
             await obstore.put_async(
                 self._store(), _key(id), content, chunk_size=_PART_BYTES, max_concurrency=2
             )
+            if self._folder is not None:
+                await asyncio.to_thread(_sync, self._folder / _key(id))
 
     async def read(self, id: UUID, start: int, end: int) -> AsyncGenerator[bytes, None] | None:
         """The bytes from `start` to before `end`; None where there is no such object."""
@@ -115,6 +118,16 @@ def _key(id: UUID) -> str:
 
 def _id_of(path: str) -> UUID | None:
     return parse_id(path.rpartition("/")[2].partition("#")[0])
+
+
+def _sync(path: Path) -> None:
+    """Have the disk keep a file and its name: a power cut must not leave a row without it."""
+    for each in (path, path.parent, path.parent.parent):
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _unlink(paths: list[Path]) -> None:
