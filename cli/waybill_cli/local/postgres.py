@@ -90,7 +90,13 @@ def launch(
     data_dir.mkdir(parents=True, exist_ok=True)
     cluster = data_dir / "cluster"
     runner = _adopt(binaries, cluster) if cluster.is_dir() else _create(binaries, cluster, password)
-    options = {"unix_socket_directories": "", "max_connections": "300", **(settings or {})}
+    options = {
+        "unix_socket_directories": "",
+        "max_connections": "300",
+        # The details of an error quote what people wrote; a log is no place for that.
+        "log_error_verbosity": "terse",
+        **(settings or {}),
+    }
     command = [*runner.prefix, str(binaries / "postgres"), "-D", str(cluster), "-h", HOST]
     command += ["-p", str(port)]
     for name, value in options.items():

@@ -154,6 +154,8 @@ class Database:
         self.engine = Engine(
             create_async_engine(
                 make_url(url).set(drivername="postgresql+asyncpg"),
+                # What people wrote has no place in an error, nor in the logs that tell of it.
+                hide_parameters=True,
                 pool_size=pool_size,
                 max_overflow=0,
                 pool_timeout=10,

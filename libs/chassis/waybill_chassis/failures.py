@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import traceback
 
 import grpc
 import structlog
@@ -18,6 +19,7 @@ from waybill_chassis.problems import (
     Unavailable,
     translated,
 )
+from waybill_chassis.telemetry.discretion import discreet
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +52,13 @@ def problem_of(error: Exception, translate: Translate | None = None) -> Problem:
         )
         return problem
     log.error("unexpected_error", error=type(error).__name__, exc_info=error)
-    trace.get_current_span().record_exception(error)
+    trace.get_current_span().record_exception(
+        error,
+        {
+            "exception.message": discreet(str(error)),
+            "exception.stacktrace": discreet("".join(traceback.format_exception(error))),
+        },
+    )
     if found := trace_id():
         return Internal(
             "Something went wrong on our side. Its trace id leads to it in the logs.",

@@ -250,7 +250,8 @@ class Sender:
         assert outcome is not None
         if outcome.verdict not in NOT_TRIED:
             accepted = outcome.verdict is Verdict.ACCEPTED
-            begun.span.end(None if accepted else AttemptFailed(outcome.detail))
+            # What the server said may name the recipient: that stands in the ledger only.
+            begun.span.end(None if accepted else AttemptFailed(str(outcome.verdict)))
         self._results.put_nowait(
             Result(
                 delivery,

@@ -9,6 +9,8 @@ import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from waybill_chassis.telemetry.discretion import discreet_line
+
 _NOISY = (
     "aiokafka",
     "asyncio",
@@ -42,6 +44,7 @@ def configure(service: str, level: str) -> None:
         name_service,
         _place,
         structlog.processors.format_exc_info,
+        discreet_line,
     ]
     render = structlog.processors.JSONRenderer(default=str)
     structlog.configure(

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
 from waybill_chassis.telemetry import logs, queries, spans
+from waybill_chassis.telemetry.discretion import Discretion
 from waybill_chassis.telemetry.files import FileSpanExporter, RotatingLines
 
 _FLUSH_SECONDS = 5.0
@@ -76,6 +77,7 @@ def setup(service: str, *, data_dir: Path, log_level: str) -> Telemetry:
     meters = MeterProvider(resource=resource, metric_readers=_readers(), shutdown_on_exit=False)
     metrics.set_meter_provider(meters)
     tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+    tracers.add_span_processor(Discretion())
     exporter = _span_exporter(data_dir / "telemetry" / f"{service}.traces.jsonl")
     if exporter is not None:
         processor = BatchSpanProcessor(exporter)

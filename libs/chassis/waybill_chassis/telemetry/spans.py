@@ -26,6 +26,7 @@ from opentelemetry.trace import (
 )
 
 from waybill_chassis.events import NO_TRACE, TraceContext
+from waybill_chassis.telemetry.discretion import discreet
 
 Attributes = Mapping[str, str | bool | int | float]
 
@@ -226,7 +227,7 @@ class LightSpan:
         attributes, status = {**self._attributes, **more} if more else self._attributes, _OK
         if error is not None:
             attributes = {**attributes, "error.type": type(error).__qualname__}
-            status = Status(StatusCode.ERROR, str(error))
+            status = Status(StatusCode.ERROR, discreet(str(error)))
         recorder.processor.on_end(
             ReadableSpan(
                 self._name,

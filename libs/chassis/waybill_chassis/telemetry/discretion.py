@@ -1,0 +1,55 @@
+"""What logs and spans must not carry: the words, names and addresses of people.
+
+Logs and spans say what happened to which id. What people wrote stays in the databases, where it can
+be erased; so the values in an address are left out, and what a database says of them.
+"""
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span, SpanProcessor
+from structlog.typing import EventDict, WrappedLogger
+
+REDACTED = "REDACTED"
+
+# PostgreSQL quotes values in the lines below an error's first, SQLAlchemy a statement's.
+_VALUES = re.compile(r"(?m)^[ \t]*(?:DETAIL|CONTEXT|QUERY):.*$|\[parameters: [^\n]*")
+_ACT = re.compile(r"^/r/[^/]+")
+
+
+def discreet(text: str) -> str:
+    """A text without the values that a database has quoted in it."""
+    return _VALUES.sub(REDACTED, text) if ":" in text else text
+
+
+def discreet_path(path: str) -> str:
+    """A path without what names a person, or lets its holder act for one."""
+    path = _ACT.sub(f"/r/{REDACTED}", path)
+    return "/".join(REDACTED if "@" in part else part for part in path.split("/"))
+
+
+def discreet_query(query: str) -> str:
+    """The names that a query has, without their values."""
+    return "&".join(f"{name}={REDACTED}" for name, _ in parse_qsl(query, keep_blank_values=True))
+
+
+def discreet_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A line of the log without such values."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = discreet(value)
+    return event
+
+
+class Discretion(SpanProcessor):
+    """Leaves the values of an address out of the spans that the web framework makes."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+        """Called before anything else sees the span."""
+        known: Any = span.attributes or {}
+        if query := known.get("url.query"):
+            span.set_attribute("url.query", discreet_query(str(query)))
+        if path := known.get("url.path"):
+            span.set_attribute("url.path", discreet_path(str(path)))
