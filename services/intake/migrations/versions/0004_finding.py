@@ -66,6 +66,27 @@ CREATE INDEX ticket_text_by_word ON ticket_text USING gin (document)
     WITH (gin_pending_list_limit = 256);
 ALTER TABLE ticket_text_open ALTER COLUMN document SET STATISTICS 300;
 ALTER TABLE ticket_text_closed ALTER COLUMN document SET STATISTICS 300;
+
+-- Whoever looks for tickets looks there.
+DROP INDEX tickets_by_age, tickets_by_product, tickets_open, tickets_by_tag;
+
+-- Questions that are asked again and again: an agent's own, or those of a team.
+CREATE TABLE saved_views (
+    id uuid PRIMARY KEY,
+    name text NOT NULL,
+    owner text,
+    team text,
+    products text[] NOT NULL,
+    filter jsonb NOT NULL,
+    sort text NOT NULL,
+    direction text NOT NULL,
+    version bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    CHECK ((owner IS NULL) <> (team IS NULL))
+);
+CREATE INDEX saved_views_by_owner ON saved_views (owner) WHERE owner IS NOT NULL;
+CREATE INDEX saved_views_by_product ON saved_views USING gin (products) WHERE team IS NOT NULL;
 """
 
 

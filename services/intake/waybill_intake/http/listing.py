@@ -1,4 +1,4 @@
-"""`GET /v1/tickets`."""
+"""`GET /v1/tickets` and how many there are."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,29 +6,38 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
-from waybill_chassis.http import (
-    Caller,
-    Cursor,
-    CursorParam,
-    Limit,
-    Page,
-    respond,
-)
-from waybill_chassis.ids import parse_id
+from waybill_chassis.http import Caller, Cursor, CursorParam, Limit, Page, ResponseModel, respond
+from waybill_chassis.problems import invalid_field
 from waybill_chassis.service import Runtime
 
-from waybill_intake import access
-from waybill_intake.domain.words import (
-    ActorKind,
-    Priority,
-    Status,
-    TicketType,
-)
+from waybill_intake.http.filters import Sorted, asking
 from waybill_intake.http.views import TicketView, view
 from waybill_intake.settings import Settings
-from waybill_intake.store import lists
+from waybill_intake.store.finding import reading
 
-_TICKETS = Cursor[tuple[datetime, UUID]]("tickets", tuple[datetime, UUID])
+_PLACES = Cursor[tuple[str, int, datetime, UUID]]("tickets", tuple[str, int, datetime, UUID])
+
+
+class ListQuery(Sorted):
+    """A page of a list."""
+
+    limit: Limit = 50
+    cursor: CursorParam = None
+
+
+class CountView(ResponseModel):
+    """How many there are: exact up to 10,000, `10000+` beyond."""
+
+    count: int
+    exact: bool
+    text: str
+
+
+def count_view(found: int) -> CountView:
+    """A number as it is counted."""
+    most = reading.MOST_COUNTED
+    exact = found <= most
+    return CountView(count=min(found, most), exact=exact, text=str(found) if exact else f"{most}+")
 
 
 def router(rt: Runtime[Settings]) -> APIRouter:
@@ -36,47 +45,45 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     routes = APIRouter(tags=["tickets"])
 
     @routes.get("/v1/tickets", response_model=Page[TicketView])
-    async def list_tickets(
-        caller: Caller,
-        status: Annotated[list[Status] | None, Query()] = None,
-        product: str | None = None,
-        type: TicketType | None = None,
-        priority: Priority | None = None,
-        assignee: Annotated[str | None, Query(description="Id, e-mail address or `me`.")] = None,
-        unassigned: bool = False,
-        submitter: Annotated[str | None, Query(description="Id or e-mail address.")] = None,
-        tag: str | None = None,
-        limit: Limit = 50,
-        cursor: CursorParam = None,
-    ) -> Response:
-        """The tickets that the caller may see, the newest first."""
-        own = access.standing(caller) is ActorKind.SUBMITTER
-        if assignee == "me":
-            assignee = access.address_of(caller)
-        wanted = lists.Filter(
-            products=None if own else caller.readable_products,
-            submitter_email=access.address_of(caller) if own else None,
-            status=status,
-            product=product,
-            type=type,
-            priority=priority,
-            assignee=assignee,
-            unassigned=unassigned,
-            submitter_id=(by_id := parse_id(submitter or "")),
-            submitter=None if by_id else submitter,
-            tag=tag.lower() if tag else None,
-        )
-        after = _TICKETS.decode(cursor)
+    async def list_tickets(caller: Caller, query: Annotated[ListQuery, Query()]) -> Response:
+        """The tickets that the caller may see and the filter finds, the newest first."""
+        after = _PLACES.decode(query.cursor)
         async with rt.database.reading() as connection:
-            found = await lists.find(connection, wanted, after=after, limit=limit + 1)
+            asked = await asking(connection, caller, query)
+            digest = asked.digest()
+            if after is not None and after[0] != digest:
+                raise invalid_field(
+                    "cursor", "must be the next_cursor of a page of the same filter and sorting"
+                )
+            wanted = asked.filter.wanted(caller)
+            await reading.prepare(connection)
+            found = await reading.find(
+                connection,
+                wanted,
+                sort=asked.sort,
+                order=asked.order,
+                after=after and after[1:],
+                limit=query.limit + 1,
+            )
             settings = await rt.database.settings.read(connection)
+        staff = caller.has("agent")
         return respond(
-            _TICKETS.page(
+            _PLACES.page(
                 found,
-                limit,
-                position=lambda seen: (seen.ticket.created_at, seen.ticket.id),
-                item=lambda seen: view(seen, settings),
+                query.limit,
+                position=lambda one: (digest, *one.place),
+                item=lambda one: view(one.seen, settings, staff=staff),
             )
         )
+
+    @routes.get("/v1/tickets/count", response_model=CountView)
+    async def count_tickets(caller: Caller, query: Annotated[Sorted, Query()]) -> Response:
+        """How many tickets a list has, however it is sorted."""
+        async with rt.database.reading() as connection:
+            asked = await asking(connection, caller, query)
+            wanted = asked.filter.wanted(caller)
+            await reading.prepare(connection)
+            (found,) = await reading.count(connection, [wanted])
+        return respond(count_view(found))
 
     return routes

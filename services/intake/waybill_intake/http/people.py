@@ -1,6 +1,5 @@
 """`/v1/submitters`: who asks for help, and forgetting them."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -30,10 +29,13 @@ from waybill_intake.domain.ticket import Actor
 from waybill_intake.domain.words import ActorKind
 from waybill_intake.http.views import TicketView, view
 from waybill_intake.settings import Settings
-from waybill_intake.store import lists, people
+from waybill_intake.store import people
+from waybill_intake.store.finding import reading
+from waybill_intake.store.finding.asked import Filter
+from waybill_intake.store.finding.reading import Place
 
 _PEOPLE = Cursor[tuple[UUID]]("submitters", tuple[UUID])
-_TICKETS = Cursor[tuple[datetime, UUID]]("submitter's tickets", tuple[datetime, UUID])
+_TICKETS = Cursor[Place]("submitter's tickets", Place)
 _LAST = 5
 
 Agent = Annotated[Principal, require("agent")]
@@ -139,18 +141,19 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     ) -> Response:
         """Their tickets, the newest first."""
         after = _TICKETS.decode(cursor)
-        wanted = lists.Filter(products=caller.readable_products, submitter_id=id)
+        wanted = Filter(products=caller.readable_products, submitters=[id])
         async with rt.database.reading() as connection:
             if await people.portrait(connection, id, caller.readable_products) is None:
                 raise erasing.unknown_person()
-            found = await lists.find(connection, wanted, after=after, limit=limit + 1)
+            await reading.prepare(connection)
+            found = await reading.find(connection, wanted, after=after, limit=limit + 1)
             settings = await rt.database.settings.read(connection)
         return respond(
             _TICKETS.page(
                 found,
                 limit,
-                position=lambda seen: (seen.ticket.created_at, seen.ticket.id),
-                item=lambda seen: view(seen, settings, staff=True),
+                position=lambda one: one.place,
+                item=lambda one: view(one.seen, settings, staff=True),
             )
         )
 
@@ -187,12 +190,13 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 
 
 async def _page(rt: Runtime[Settings], id: UUID, caller: Principal) -> PersonPage:
-    wanted = lists.Filter(products=caller.readable_products, submitter_id=id)
+    wanted = Filter(products=caller.readable_products, submitters=[id])
     async with rt.database.reading() as connection:
         found = await people.portrait(connection, id, caller.readable_products)
         if found is None:
             raise erasing.unknown_person()
-        last = await lists.find(connection, wanted, after=None, limit=_LAST)
+        await reading.prepare(connection)
+        last = await reading.find(connection, wanted, limit=_LAST)
         settings = await rt.database.settings.read(connection)
     return PersonPage(
         **_person(found).model_dump(),
@@ -201,7 +205,7 @@ async def _page(rt: Runtime[Settings], id: UUID, caller: Principal) -> PersonPag
         ratings=found.ratings,
         last_seen=found.last_seen,
         erased_at=found.erased_at,
-        last_tickets=tuple(view(seen, settings, staff=True) for seen in last),
+        last_tickets=tuple(view(one.seen, settings, staff=True) for one in last),
     )
 
 

@@ -68,7 +68,8 @@ async def _rendered(
     except Unavailable:
         raise Unavailable(
             "The knowledge base does not answer, so that the quick reply cannot be filled in: "
-            "send the text yourself, as body."
+            "send the text yourself, as body.",
+            peer="kb",
         ) from None
     body = answer.body.strip()
     if not 0 < len(body) <= _MOST_BODY:

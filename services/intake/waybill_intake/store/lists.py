@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -12,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_intake.domain.attachments import Attachment
 from waybill_intake.domain.facts import Facts
 from waybill_intake.domain.ticket import Ticket
-from waybill_intake.domain.words import Priority, Status, TicketType
 from waybill_intake.store.facts import of_row
 from waybill_intake.store.rows import to_ticket
 from waybill_intake.store.tickets import COLUMNS, SOURCE
@@ -33,69 +31,6 @@ class Seen:
     facts: Facts
     files: Sequence[Attachment] | None = None
     """Those that came with its opening; None where nobody has looked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which tickets a list is of; None means any. `products` is what the caller may see."""
-
-    products: Sequence[str] | None = None
-    submitter_email: str | None = None
-    status: Sequence[Status] | None = None
-    product: str | None = None
-    type: TicketType | None = None
-    priority: Priority | None = None
-    assignee: str | None = None
-    unassigned: bool = False
-    submitter_id: UUID | None = None
-    submitter: str | None = None
-    tag: str | None = None
-
-
-_CONDITIONS = {
-    "products": "t.product = ANY(CAST(:products AS text[]))",
-    "submitter_email": "s.email = :submitter_email",
-    "status": "t.status = ANY(CAST(:status AS text[]))",
-    "product": "t.product = :product",
-    "type": "t.type = :type",
-    "priority": "t.priority = :priority",
-    "assignee": "(f.agent_id = :assignee OR f.agent_email = lower(:assignee))",
-    "unassigned": "f.agent_id IS NULL AND t.status <> 'closed'",
-    "submitter_id": "t.submitter_id = CAST(:submitter_id AS uuid)",
-    "submitter": "s.email = lower(:submitter)",
-    "tag": "t.tags @> ARRAY[CAST(:tag AS text)]",
-}
-
-
-async def find(
-    connection: AsyncConnection,
-    filter: Filter,
-    *,
-    after: tuple[datetime, UUID] | None,
-    limit: int,
-) -> list[Seen]:
-    """Tickets after a place in the list, the newest first."""
-    parameters: dict[str, Any] = {"limit": limit}
-    conditions = ["true"]
-    for name, condition in _CONDITIONS.items():
-        value = getattr(filter, name)
-        if value is not None and value is not False:
-            conditions.append(condition)
-            if value is not True:
-                parameters[name] = [str(one) for one in value] if name == "status" else value
-    if filter.products is not None:
-        parameters["products"] = list(filter.products)
-    if after is not None:
-        conditions.append("(t.created_at, t.id) < (:at, CAST(:id AS uuid))")
-        parameters |= {"at": after[0], "id": after[1]}
-    rows = await connection.execute(
-        text(
-            f"{_VIEW} WHERE {' AND '.join(conditions)} "
-            "ORDER BY t.created_at DESC, t.id DESC LIMIT :limit"
-        ),
-        parameters,
-    )
-    return [Seen(to_ticket(row), of_row(row)) for row in rows]
 
 
 async def see(connection: AsyncConnection, ticket_id: UUID) -> Seen | None:

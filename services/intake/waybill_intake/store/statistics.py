@@ -27,6 +27,7 @@ _KEEP = text(
     SELECT * FROM json_populate_recordset(NULL::ticket_statistics, CAST(:rows AS json))
     ON CONFLICT (ticket_id) DO UPDATE SET
         product = excluded.product, type = excluded.type, team = excluded.team,
+        opened = excluded.opened,
         history = excluded.history, counted = excluded.counted
     """
 )

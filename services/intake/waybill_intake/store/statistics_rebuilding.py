@@ -118,13 +118,13 @@ async def only_one(database: Database) -> AsyncIterator[None]:
     A lock of the session: one of a transaction would be lost with it after ten idle seconds.
     """
     async with database.engine.connect() as connection:
-        await connection.execute(text(f"SELECT pg_advisory_lock({FOLDING})"))
-        await connection.commit()
+        async with connection.begin():
+            await connection.execute(text(f"SELECT pg_advisory_lock({FOLDING})"))
         try:
             yield
         finally:
-            await connection.execute(text(f"SELECT pg_advisory_unlock({FOLDING})"))
-            await connection.commit()
+            async with connection.begin():
+                await connection.execute(text(f"SELECT pg_advisory_unlock({FOLDING})"))
 
 
 async def sum_up(uow: UnitOfWork, tell: Callable[[str], None]) -> None:

@@ -122,8 +122,8 @@ class Asked:
         name = f"{self._prefix}p{len(self.parameters)}"
         self.parameters[name] = value
         if isinstance(value, list):
-            return f"CAST(:{name} AS {_KINDS.get(type(value[0]) if value else str, 'text')}[])"
-        return f"CAST(:{name} AS {_KINDS.get(type(value), 'text')})"
+            return f"CAST(:{name} AS {_kind(value[0] if value else '')}[])"
+        return f"CAST(:{name} AS {_kind(value)})"
 
     def _products(self, products: Sequence[str] | None) -> None:
         if products is not None and len(products) == 1:
@@ -178,6 +178,10 @@ def facet(name: str, value: str) -> str:
     found = f"{name}:{value}"
     long = name == "custom" and len(found) > LONGEST_FACET
     return f"md5:{md5(found.encode(), usedforsecurity=False).hexdigest()}" if long else found
+
+
+def _kind(value: Any) -> str:
+    return next((name for kind, name in _KINDS.items() if isinstance(value, kind)), "text")
 
 
 def _statuses(filter: Filter) -> tuple[str, ...]:
