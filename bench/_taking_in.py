@@ -136,20 +136,19 @@ class Server:
 
     async def used(self) -> Used:
         """What it has used so far."""
+        database = await backends(self.pool)
         async with self.pool.acquire() as connection:
-            backends = await connection.fetch(
-                "SELECT pid, (pg_stat_get_backend_wal(pid)).wal_bytes AS wal FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
             blocks = await connection.fetchrow(
-                "SELECT blks_hit, blks_read FROM pg_stat_database WHERE datname = current_database()"
+                "SELECT blks_hit, blks_read FROM pg_stat_database"
+                " WHERE datname = current_database()"
             )
+        assert blocks is not None
         return Used(
             sum(self._process.cpu_times()[:2]),
-            sum(_processor_seconds(row["pid"]) for row in backends),
+            database.seconds,
             blocks["blks_hit"],
             blocks["blks_read"],
-            int(sum(row["wal"] or 0 for row in backends)),
+            database.wal,
         )
 
     def _request(self, run: str) -> bytes:
@@ -184,6 +183,27 @@ class Server:
         for connection in clients:
             connection._transport.close()
         return Window(opened, took, used)
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What a database's connections have used: seconds of processor time, bytes of WAL."""
+
+    seconds: float
+    wal: int
+
+
+async def backends(pool: asyncpg.Pool) -> Backends:
+    """What the connections to the pool's database have used, its own apart."""
+    async with pool.acquire() as connection:
+        found = await connection.fetch(
+            "SELECT pid, (pg_stat_get_backend_wal(pid)).wal_bytes AS wal FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    return Backends(
+        sum(_processor_seconds(row["pid"]) for row in found),
+        int(sum(row["wal"] or 0 for row in found)),
+    )
 
 
 def _processor_seconds(pid: int) -> float:
