@@ -32,10 +32,14 @@ TABLE = {
         PATCH /v1/tickets/{id}                   134+4+4++44
         POST  /v1/tickets/{id}/messages          1+4+4+4++43
         POST  /v1/tickets/{id}/messages note     133+4+4+333
+        POST  /v1/tickets/{id}/messages/preview  133+4+4+333
+        PATCH /v1/tickets/{id}/messages/{message_id} 1333434+333
+        GET   /v1/tickets/{id}/messages/{message_id}/history 133+4+4+333
         POST  /v1/tickets/{id}/links             133~4~4~~43
         DELETE /v1/tickets/{id}/links/{ticket}   133+4+4++43
         POST  /v1/tickets/{id}/merge             133~4~4~333
         DELETE /v1/tickets/{id}/merge            133~4~4~333
+        DELETE /v1/tickets/{id}/suspected-duplicates/{ticket} 133+4+4+333
         GET   /v1/playbooks                      133+++++333
         GET   /v1/playbooks/{product}/{type}     133+4+4+333
         PUT   /v1/playbooks/{product}/{type}     1333333+333
@@ -128,6 +132,8 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/tickets/{id}": {"title": "Else"},
     "POST /v1/tickets/{id}/messages": {"body": "Hello"},
     "POST /v1/tickets/{id}/messages note": {"body": "Hello", "kind": "note"},
+    "POST /v1/tickets/{id}/messages/preview": {"body": "Hello"},
+    "PATCH /v1/tickets/{id}/messages/{message_id}": {"body": "Else"},
     "POST /v1/tickets/{id}/transitions": {"to": "resolved"},
     "POST /v1/tickets/{id}/merge": {"into": "{id}"},
     "POST /v1/tickets/{id}/links": {"ticket": "{id}"},
@@ -185,7 +191,9 @@ async def sign(there: Any, operation: str, headers: dict[str, str]) -> str:
         body = {k: v.replace("{id}", id) if isinstance(v, str) else v for k, v in body.items()}
     answer = await there.service.client.request(
         method,
-        path.replace("{id}", id).replace("{ticket}", id),
+        path.replace("{id}", id)
+        .replace("{ticket}", id)
+        .replace("{message_id}", there.ids.get("note", "")),
         headers=headers | {"If-Match": "*"},
         json=body,
         files=FILES.get(operation),

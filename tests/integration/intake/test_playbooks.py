@@ -144,6 +144,20 @@ async def test_an_agent_cannot_resolve_over_an_open_required_point(intake: Any) 
     assert await skipped(intake, ticket) == ["repair"]
 
 
+async def test_of_many_tickets_only_those_with_open_points_are_held_up(intake: Any) -> None:
+    """The result of each says so, and the others are resolved."""
+    await configure(intake)
+    ready, other = [await intake.move(await intake.open(), "in_progress") for _ in range(2)]
+    await settle(intake, ready, "verify", "waived", reason="Known")
+    body = {"tickets": [ready["number"], other["number"]], "transition": {"to": "resolved"}}
+    found = await intake.ask("POST", "/v1/tickets/bulk", body)
+    assert (found["succeeded"], found["failed"]) == (1, 1)
+    assert found["items"][0]["problem"] is None
+    assert [point["id"] for point in found["items"][1]["problem"]["missing"]] == ["verify"]
+    assert await skipped(intake, ready) == ["repair"]
+    assert (await intake.read(other))["status"] == "in_progress"
+
+
 async def test_only_agents_are_held_up(intake: Any, record: Any) -> None:
     """The submitter knows that it is solved, and so does a monitor; what was skipped is kept."""
     await configure(intake)

@@ -87,6 +87,8 @@ class Told:
         for name, value in fields.items():
             if hasattr(value, "DESCRIPTOR"):
                 getattr(message, name).CopyFrom(value)
+            elif isinstance(value, list):
+                getattr(message, name).extend(value)
             else:
                 setattr(message, name, value)
         return self.event(message, sequence=self.sequence)

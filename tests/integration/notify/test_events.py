@@ -28,14 +28,18 @@ async def test_one_delivery_an_event_whatever_is_redelivered(notify: Any) -> Non
 
 
 async def test_a_ticket_s_public_life_is_on_the_feed_without_gaps(notify: Any, pb: Any) -> None:
-    """In REST's words, numbered by one, and never a note or its attachment."""
+    """In REST's words, numbered by one, and never a note, its attachment or a checklist."""
     told = notify.ticket(external_ref="case-7")
+    ticked, watched = [
+        pb.intake.FieldChange(field=name) for name in ("checklist.verify", "watchers")
+    ]
     events = [
         told.opened(),
         told.assigned("Ana"),
         told.message("secret", kind=pb.ticket.MESSAGE_KIND_NOTE),
         told.message("Try oil."),
         told.intake(pb.intake.AttachmentAdded, internal=True),
+        told.intake(pb.intake.TicketEdited, changes=[ticked, watched]),
         told.moved("resolved", comment="Oiled."),
         told.moved("closed", reason="resolved"),
     ]

@@ -146,7 +146,10 @@ class FieldChange(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """The field's name as in Ticket and in REST, such as `priority`."""
+    """The field's name as in Ticket and in REST, such as `priority`. What agents do among themselves has names of its
+    own: `checklist.<point>` and `checklist.<point>.reason` (a point of the handling checklist), `suspected_duplicates`
+    (the numbers of the tickets it may be the same as).
+    """
     @_builtins.property
     def before(self) -> _struct_pb2.Value:
         """The value before, as REST shows it. A null value when it had none."""
