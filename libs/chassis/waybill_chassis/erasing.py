@@ -5,6 +5,7 @@ are kept for an `Idempotency-Key` live for a day. Both may hold what a person wr
 their place and number, so that their readers see no gap; only the words are taken out.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Collection, Sequence
@@ -69,7 +70,8 @@ _FORGET_ANSWERS = text(
     SET status = 410, body = CAST(:gone AS bytea),
         headers = jsonb_build_object('content-type', CAST(:problem AS text))
     FROM kept WHERE k.scope = kept.scope AND k.key = kept.key AND (
-        kept.answer ->> 'id' = ANY(CAST(:ids AS text[]))
+        starts_with(k.scope, :who)
+        OR kept.answer ->> 'id' = ANY(CAST(:ids AS text[]))
         OR kept.answer ->> 'ticket_id' = ANY(CAST(:ids AS text[]))
         OR EXISTS (SELECT FROM unnest(CAST(:traces AS bytea[])) AS trace
                    WHERE position(trace IN kept.body) > 0)
@@ -109,7 +111,8 @@ async def forget(
         await uow.execute(
             _REWRITE, {"positions": list(changed), "payloads": list(changed.values())}
         )
-    await uow.execute(_FORGET_ANSWERS, known | {"gone": _GONE, "problem": CONTENT_TYPE})
+    who = hashlib.sha256(email.encode()).hexdigest() + ":"
+    await uow.execute(_FORGET_ANSWERS, known | {"who": who, "gone": _GONE, "problem": CONTENT_TYPE})
 
 
 def traces_of(email: str, name: str) -> list[str]:

@@ -80,15 +80,20 @@ class Once:
             async with equipment.database.unit_of_work() as uow:
                 return await effect(uow)
         digest = body_sha256 or hashlib.sha256(await self._request.body()).digest()
-        scope = scope_of(self._caller.subject, self._request.method, self._request.url.path)
+        who = self._caller.address or self._caller.subject
+        scope = scope_of(who, self._request.method, self._request.url.path)
         lock = equipment.key_locks.setdefault((scope, self._key), Lock())
         async with _held(lock):
             return await run_once(equipment.database, scope, self._key, digest, effect)
 
 
-def scope_of(subject: str, method: str, path: str) -> str:
-    """Where a key counts: the same key of somebody else, or for something else, is another one."""
-    return hashlib.sha256(f"{subject}\0{method}\0{path}".encode()).hexdigest()
+def scope_of(who: str, method: str, path: str) -> str:
+    """Where a key counts: the same key of somebody else, or for something else, is another one.
+
+    It begins with a digest of `who`, by which an erased person's answers are found.
+    """
+    digest = hashlib.sha256(f"{method}\0{path}".encode()).hexdigest()
+    return f"{hashlib.sha256(who.encode()).hexdigest()}:{digest}"
 
 
 async def run_once(
