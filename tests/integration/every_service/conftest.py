@@ -148,6 +148,8 @@ class Scene:
                 ticket["attachment_ids"] = [made["id"]]
                 made = await self.ask("POST", "/v1/tickets", ticket)
                 self.ids |= {"ticket": made["id"], "submitter": made["submitter"]["id"]}
+                note, path = {"body": "Hm.", "kind": "note"}, f"/v1/tickets/{made['id']}/messages"
+                self.ids["note"] = (await self.ask("POST", path, note))["id"]
             case "routing":
                 for name in ("ana", "ben"):
                     agent = {"email": f"{name}@example.com", "name": name, "presence": "offline"}

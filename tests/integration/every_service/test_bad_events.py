@@ -194,7 +194,8 @@ async def all_routes_answer(there: Any, subjects: set[str]) -> None:
     for id in subjects & await known(there):
         for path in about:
             answer = await there.service.client.get(
-                path.replace("{id}", id), headers=there.token("admin")
+                path.replace("{id}", id).replace("{message_id}", str(new_id())),
+                headers=there.token("admin"),
             )
             assert answer.status_code in (200, 404, 503), f"{path} {id}: {answer.text}"
 
