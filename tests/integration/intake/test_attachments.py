@@ -15,6 +15,8 @@ import pytest
 from waybill_chassis.ids import new_id
 from waybill_intake.attachments.objects import Objects
 from waybill_intake.attachments.sweeping import audit, sweep
+from waybill_intake.domain.attachments import Attachment
+from waybill_intake.domain.words import ActorKind
 from waybill_intake.store import attachments as store
 
 KIM = {"role": "submitter", "sub": "kim@example.com", "products": ("shop",)}
@@ -31,6 +33,20 @@ def folder(intake: Any) -> Path:
 @pytest.fixture
 def objects(folder: Path) -> Objects:
     return Objects("", folder)
+
+
+def whole(id: UUID, now: datetime) -> Attachment:
+    return Attachment(
+        id=id,
+        filename="a.txt",
+        media_type="text/plain",
+        size_bytes=5,
+        sha256="00",
+        created_at=now,
+        owner_kind=ActorKind.AGENT,
+        owner="ana@example.com",
+        expires_at=now,
+    )
 
 
 def lying(folder: Path) -> set[str]:
@@ -297,6 +313,9 @@ async def test_whoever_dies_in_an_upload_is_swept(
     assert await sweep(database, objects) == 1
     assert lying(folder) == set()
     assert await intake.count("stray_objects") == 0
+    # One that was only slow comes too late: no row without its object.
+    async with database.unit_of_work() as uow:
+        assert not await store.finish(uow, whole(id, uow.now))
 
 
 async def test_an_object_that_nobody_knows_is_found(
