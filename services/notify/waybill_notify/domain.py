@@ -210,6 +210,13 @@ class Attempt:
     traceparent: str | None
 
 
+class Knowledge(StrEnum):
+    """What the knowledge base had to say for a receipt."""
+
+    NONE = "none"
+    FOUND = "found"
+
+
 class Verdict(StrEnum):
     """How an attempt ended."""
 

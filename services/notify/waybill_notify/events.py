@@ -30,7 +30,7 @@ from waybill_chassis.causes import automation
 from waybill_chassis.times import timestamp
 from waybill_chassis.words import number, word
 
-from waybill_notify.domain import Delivery, Happening, Person, State, What
+from waybill_notify.domain import Delivery, Happening, Knowledge, Person, State, What
 
 M = TypeVar("M", bound=Message)
 
@@ -163,7 +163,9 @@ def to_delivery(delivery: Delivery) -> delivery_pb2.Delivery:
     )
 
 
-def outcome_event(delivery: Delivery) -> NotificationDelivered | NotificationFailed:
+def outcome_event(
+    delivery: Delivery, knowledge: Knowledge | None = None
+) -> NotificationDelivered | NotificationFailed:
     """What is told of a delivery that has ended."""
     actor = automation("notify")
     cause = Cause(
@@ -173,7 +175,9 @@ def outcome_event(delivery: Delivery) -> NotificationDelivered | NotificationFai
         source=delivery.event_source,
     )
     if delivery.state is State.DELIVERED:
-        return NotificationDelivered(actor=actor, cause=cause, delivery=to_delivery(delivery))
+        told = to_delivery(delivery)
+        told.knowledge_answer = number(delivery_pb2.KnowledgeAnswer, knowledge)
+        return NotificationDelivered(actor=actor, cause=cause, delivery=told)
     return NotificationFailed(
         actor=actor, cause=cause, delivery=to_delivery(delivery), reason=delivery.last_error
     )

@@ -30,6 +30,10 @@ class Answer:
     text: str
 
 
+NO_ANSWER = Answer("", "")
+"""The knowledge base was asked and had nothing that was sure enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class Links:
     """The addresses at which the submitter can act; None where there is none."""
@@ -71,7 +75,8 @@ class Letters:
         self, delivery: Delivery, *, links: Links = NO_LINKS, answer: Answer | None = None
     ) -> Rendered:
         """Write a mail for the first time."""
-        values: dict[str, Any] = dict(delivery.facts) | {"links": links, "answer": answer}
+        found = None if answer is NO_ANSWER else answer
+        values: dict[str, Any] = dict(delivery.facts) | {"links": links, "answer": found}
         return Rendered(
             subject=one_line(self._render(delivery.template, "subject.txt", values)),
             text=self._render(delivery.template, "txt", values).strip() + "\n",

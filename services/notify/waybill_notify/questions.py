@@ -12,7 +12,7 @@ from waybill_chassis.rpc import Peers
 from waybill_chassis.words import word
 
 from waybill_notify.domain import WITH_LINKS, Delivery, Template
-from waybill_notify.letters import NO_LINKS, Answer, Links
+from waybill_notify.letters import NO_ANSWER, NO_LINKS, Answer, Links
 from waybill_notify.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -79,4 +79,4 @@ class Questions:
             public = article.visibility == VISIBILITY_PUBLIC
             if public and best.confidence >= self._settings.answer_confidence:
                 return Answer(article.title, article.summary or best.excerpt)
-        return None
+        return NO_ANSWER

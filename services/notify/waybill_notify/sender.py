@@ -20,8 +20,8 @@ from waybill_chassis.telemetry import within
 from waybill_chassis.telemetry.spans import LightSpan, start_light
 
 from waybill_notify import metrics, store, usecases
-from waybill_notify.domain import NOT_TRIED, Delivery, Outcome, Verdict, is_address
-from waybill_notify.letters import Answer, Letters, Links, message
+from waybill_notify.domain import NOT_TRIED, Delivery, Knowledge, Outcome, Verdict, is_address
+from waybill_notify.letters import NO_ANSWER, Answer, Letters, Links, message
 from waybill_notify.mail import Away, MailServer
 from waybill_notify.settings import Settings
 from waybill_notify.store import Rendered
@@ -54,6 +54,7 @@ class _Try:
     rendered: Rendered | None = None
     fresh: bool = False
     outcome: Outcome | None = None
+    knowledge: Knowledge | None = None
 
 
 class Sender:
@@ -233,7 +234,7 @@ class Sender:
         except TemplateError as error:
             said = f"the template {delivery.template} cannot be filled in: {error}"
             return replace(begun, outcome=Outcome(Verdict.PERMANENT, said))
-        return replace(begun, rendered=written, fresh=True)
+        return replace(begun, rendered=written, fresh=True, knowledge=_knowledge(answer))
 
     async def _send(self, begun: _Try, until: float) -> None:
         delivery, outcome = begun.delivery, begun.outcome
@@ -260,6 +261,7 @@ class Sender:
                 self._database.clock.now(),
                 begun.span.trace,
                 self._chance(),
+                begun.knowledge,
             )
         )
 
@@ -289,6 +291,12 @@ class Sender:
                 await usecases.wait_for_server(uow, why, self._policy)
         except (SQLAlchemyError, OSError) as error:
             log.warning("nothing_noted", reason=f"{type(error).__name__}: {error}")
+
+
+def _knowledge(answer: Answer | None) -> Knowledge | None:
+    if answer is None:
+        return None
+    return Knowledge.NONE if answer is NO_ANSWER else Knowledge.FOUND
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:

@@ -13,6 +13,7 @@ from waybill_notify.domain import (
     NOT_TRIED,
     Attempt,
     Delivery,
+    Knowledge,
     NoSuchDelivery,
     NotDead,
     Outcome,
@@ -37,6 +38,8 @@ class Result:
     trace: TraceContext
     chance: float = 0.5
     """From 0 to 1: varies the pause before the next attempt."""
+    knowledge: Knowledge | None = None
+    """None where the knowledge base was not asked in this attempt."""
 
 
 async def book(uow: UnitOfWork, results: Sequence[Result], policy: RetryPolicy) -> None:
@@ -68,7 +71,7 @@ async def book(uow: UnitOfWork, results: Sequence[Result], policy: RetryPolicy) 
     changed = {each.id: each for each in await store.finish(uow, finished, accepted)}
     for id, result in by_id.items():
         if id in changed:
-            _tell(uow, changed[id], result.trace)
+            _tell(uow, changed[id], result.trace, result.knowledge)
             _measure(changed[id], result)
 
 
@@ -85,10 +88,12 @@ def _attempt(result: Result) -> Attempt | None:
     )
 
 
-def _tell(uow: UnitOfWork, delivery: Delivery, trace: TraceContext) -> None:
+def _tell(
+    uow: UnitOfWork, delivery: Delivery, trace: TraceContext, knowledge: Knowledge | None = None
+) -> None:
     if delivery.state in (State.DELIVERED, State.DEAD):
         uow.emit(
-            outcome_event(delivery),
+            outcome_event(delivery, knowledge),
             subject=delivery.ticket_id,
             occurred_at=delivery.delivered_at,
             trace=trace,

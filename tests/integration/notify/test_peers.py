@@ -33,6 +33,7 @@ from waybill_chassis.testing.tokens import Mint
 from waybill_notify import store
 from waybill_notify.bootstrap import build
 from waybill_notify.consumers import handle
+from waybill_notify.letters import NO_ANSWER
 from waybill_notify.questions import Questions
 from waybill_notify.reconciling import owners
 from waybill_notify.settings import Settings
@@ -155,9 +156,9 @@ async def test_a_receipt_gets_links_and_the_best_public_answer_that_is_sure_enou
     assert links.reopen is None
     assert (answer.title, answer.text) == ("Oil", "Use oil.")
     others[0].confidence = 0.4
-    assert (await questions.ask(receipt))[1] is None
+    assert (await questions.ask(receipt))[1] is NO_ANSWER
     others[0].confidence, others[0].visibility = 0.9, article_pb2.VISIBILITY_INTERNAL
-    assert (await questions.ask(receipt))[1] is None
+    assert (await questions.ask(receipt))[1] is NO_ANSWER
 
 
 async def test_a_slow_kb_costs_the_answer_and_not_the_receipt(

@@ -4,8 +4,9 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+from waybill.notify.v1.delivery_pb2 import KNOWLEDGE_ANSWER_FOUND, KNOWLEDGE_ANSWER_NONE
 from waybill.notify.v1.events_pb2 import NotificationDelivered, NotificationFailed
-from waybill_notify.letters import Answer, Links
+from waybill_notify.letters import NO_ANSWER, Answer, Links
 
 
 async def test_a_receipt_goes_out_and_its_delivery_is_told(notify: Any, sink: Any) -> None:
@@ -34,11 +35,25 @@ async def test_a_receipt_goes_out_and_its_delivery_is_told(notify: Any, sink: An
     assert (delivery.text_body, delivery.html_body, delivery.facts) == (None, None, {})
     [row] = await notify.told("waybill.notify.events.v1")
     event = NotificationDelivered.FromString(row.payload)
+    assert event.delivery.knowledge_answer == KNOWLEDGE_ANSWER_FOUND
     assert event.delivery.message_id == delivery.message_id
     assert event.delivery.attempts == 1
     assert event.cause.id == opened.id
     assert (row.aggregateid, row.sequence) == (str(told.id), 1)
     assert row.traceparent.split("-")[1] == opened.trace.traceparent.split("-")[1]
+
+
+async def test_a_receipt_without_an_answer_is_told_as_such(notify: Any, sink: Any) -> None:
+    """The knowledge base was asked and had nothing; the mail does not speak of it."""
+    notify.asked.answer = NO_ANSWER
+    await notify.hear(notify.ticket().opened())
+    async with notify.sending():
+        await notify.until_state("delivered")
+    [row] = await notify.told("waybill.notify.events.v1")
+    event = NotificationDelivered.FromString(row.payload)
+    assert event.delivery.knowledge_answer == KNOWLEDGE_ANSWER_NONE
+    [mail] = sink.mails
+    assert "answer" not in mail.get_body(("plain",)).get_content().lower()
 
 
 async def test_every_delivery_goes_out_once_with_several_senders(notify: Any, sink: Any) -> None:
