@@ -8,14 +8,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from waybill_chassis.problems import invalid_field
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
     """A moment for a field of a message; None leaves the field unset."""
     if moment is None:
         return None
-    found = Timestamp()
-    found.FromDatetime(moment)
-    return found
+    # As Timestamp.FromDatetime has it, at a third of its price.
+    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    return Timestamp(seconds=since.days * 86400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def duration(span: timedelta | None) -> Duration | None:

@@ -63,18 +63,30 @@ def _tighten(schema: Any) -> None:
             _tighten(part)
 
 
+def _is_storable(text: str) -> bool:
+    return "\x00" not in text and (text.isascii() or not _SURROGATE.search(text))
+
+
 def _unstorable(value: Any, path: tuple[str, ...] = ()) -> tuple[tuple[str, ...], str] | None:
     """Where in `value` something stands that the database cannot keep, and what it is."""
     if len(path) > _MAX_DEPTH:
         return path[:3], f"is nested more than {_MAX_DEPTH} levels deep"
     if isinstance(value, str):
-        if "\x00" in value or (not value.isascii() and _SURROGATE.search(value)):
+        if not _is_storable(value):
             return path, "must be text, without NUL and halves of surrogate pairs"
     elif isinstance(value, float):
         if not math.isfinite(value):
             return path, "must be a finite number"
     elif isinstance(value, dict):
         for name, part in value.items():
+            # Nearly all that comes are a few short texts: no call and no path for each of them.
+            if (
+                type(part) is str
+                and type(name) is str
+                and _is_storable(name)
+                and _is_storable(part)
+            ):
+                continue
             if found := _unstorable(name, path) or _unstorable(part, (*path, str(name))):
                 return found
     elif isinstance(value, list):

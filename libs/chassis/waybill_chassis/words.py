@@ -1,7 +1,7 @@
 """The words of the contracts' enums: `STATUS_IN_PROGRESS` is `in_progress`, as REST spells it."""
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from google.protobuf.descriptor import EnumDescriptor
 
@@ -32,5 +32,6 @@ def word(enum: "_EnumTypeWrapper[Any] | EnumDescriptor", number: int) -> str:
 
 def number(enum: "_EnumTypeWrapper[V]", word: str | None) -> V:
     """The value of a word, the unspecified one for none; `KeyError` for a word it does not have."""
-    found: V = _tables(enum.DESCRIPTOR)[1][word] if word else enum.values()[0]
+    # The unspecified one is 0, which proto3 holds.
+    found: V = _tables(enum.DESCRIPTOR)[1][word] if word else cast("V", 0)
     return found
