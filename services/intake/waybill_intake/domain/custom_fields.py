@@ -2,7 +2,8 @@
 
 A schema comes from outside, so it is bounded before it is used: known keywords only, references
 only to its own `$defs` and never in a circle, a limit on its size with all references followed.
-Patterns are matched by automata, in a time that grows with the text and nothing else.
+Patterns are matched by automata, in a time that grows with the text and nothing else. What a ticket
+carries is looked at only if there is not too much of it for the schema.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,9 +19,14 @@ MOST_PARTS = 500
 """How many schemas it may consist of, each counted as often as it is referred to."""
 MOST_DEPTH = 12
 
+MOST_CHECKS = 50_000
+"""The schema's parts times the values to check, and its patterns times their bytes, at most."""
+
+_MOST_EXPLAINED = 5_000
+"""To say what is wrong costs a hundred times more than to see that something is."""
 _MOST_ERRORS = 20
 _MOST_WORDS = 500
-_REGEX = RegexOptions(size_limit=256 * 1024, dfa_size_limit=256 * 1024)
+_REGEX = RegexOptions(size_limit=32 * 1024, dfa_size_limit=32 * 1024)
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
@@ -62,7 +68,8 @@ class CustomFields:
         """Raises `SchemaFault` for a schema that is wrong or too much."""
         if len(to_json(schema)) > MOST_BYTES:
             raise SchemaFault((), f"must have at most {MOST_BYTES} bytes as JSON")
-        _Survey(schema).walk(schema)
+        self._survey = _Survey(schema)
+        self._survey.walk(schema)
         try:
             self._validator = Draft202012Validator(
                 dict(schema), validate_formats=True, pattern_options=_REGEX, offline=True
@@ -73,10 +80,17 @@ class CustomFields:
                 message = "must be a regular expression without lookaround and backreferences"
                 raise SchemaFault(path, f"{message}, and not too large") from None
             raise SchemaFault(path, _wording(error)) from None
-        self._schema = schema
 
     def faults(self, values: Mapping[str, Any]) -> list[FieldError]:
         """What does not fit, each with its path: `custom_fields.order.total`, must be a number."""
+        parts, patterns = self._survey.parts, self._survey.patterns
+        checks = parts * _count(values)
+        if max(checks, patterns * len(to_json(values))) > MOST_CHECKS:
+            return [_whole("is too much for the schema of the product: send less of it")]
+        if self._validator.is_valid(dict(values)):
+            return []
+        if checks > _MOST_EXPLAINED:
+            return [_whole("does not fit the schema of the product, and is too much to say where")]
         return [
             fault
             for error in islice(self._validator.iter_errors(dict(values)), _MOST_ERRORS)
@@ -89,15 +103,17 @@ class _Survey:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._definitions = schema.get("$defs", {})
-        self._parts = 0
+        self.parts = 0
+        self.patterns = 0
 
     def walk(self, schema: Any, path: Path = (), depth: int = 0, within: Path = ()) -> None:
         if isinstance(schema, bool) and path:
             return
         if not isinstance(schema, Mapping):
             raise SchemaFault(path, "must be a JSON Schema, an object")
-        self._parts += 1
-        if self._parts > MOST_PARTS:
+        self.parts += 1
+        self.patterns += ("pattern" in schema) + len(schema.get("patternProperties", ()))
+        if self.parts > MOST_PARTS:
             message = f"must have at most {MOST_PARTS} parts, with all references followed"
             raise SchemaFault((), message)
         if depth > MOST_DEPTH:
@@ -149,6 +165,17 @@ def _parts(schema: Mapping[str, Any], path: Path) -> Iterator[tuple[Any, Path]]:
                 yield part, (*path, name, key)
 
 
+def _count(value: Any) -> int:
+    """How many values there are in a value, itself among them."""
+    if isinstance(value, Mapping):
+        return 1 + sum(map(_count, value.values()))
+    return 1 + sum(map(_count, value)) if isinstance(value, list) else 1
+
+
+def _whole(message: str) -> FieldError:
+    return {"field": "custom_fields", "message": message}
+
+
 def _faults(error: ValidationError) -> Iterator[FieldError]:
     path, facts = ["custom_fields", *map(str, error.instance_path)], error.kind.as_dict()
     match error.kind.name:
@@ -171,6 +198,7 @@ _ARTICLES = {
     "string": "text",
 }
 _WORDS = {
+    "contains": "must have an item of the right form",
     "exclusiveMaximum": "must be less than {limit}",
     "exclusiveMinimum": "must be greater than {limit}",
     "falseSchema": "must be left out",
@@ -184,7 +212,10 @@ _WORDS = {
     "minProperties": "must have at least {limit} field(s)",
     "minimum": "must be at least {limit}",
     "multipleOf": "must be a multiple of {multiple_of}",
+    "not": "must not be of this form",
+    "oneOf": "must have one of several forms, not more of them",
     "pattern": "must match {pattern}",
+    "propertyNames": "must have only names of the right form",
     "uniqueItems": "must have no item twice",
 }
 
@@ -201,17 +232,15 @@ def _wording(error: ValidationError) -> str:
             words = f"must be {_listed([facts['expected_value']])}"
         case "required":
             words = f"needs {facts['property']}"
-        case "anyOf" | "oneOf" if len(told := _alternatives(facts["context"])) > 1:
-            words = f"must fit one of several forms: {'; or '.join(told)}"
-        case _ if name in _WORDS:
-            words = _WORDS[name].format_map(facts)
+        case "anyOf" | "oneOf" if told := _alternatives(facts["context"]):
+            words = "; or ".join(told)
         case _:
-            words = f"does not fit: {error.message}"
+            words = _WORDS.get(name, "does not fit").format_map(facts)
     return words[:_MOST_WORDS]
 
 
 def _alternatives(context: list[list[ValidationError]]) -> list[str]:
-    return [_wording(errors[0]) for errors in context if errors]
+    return list(dict.fromkeys(_wording(errors[0]) for errors in context if errors))
 
 
 def _listed(values: Any) -> str:
