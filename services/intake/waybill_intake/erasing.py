@@ -19,7 +19,7 @@ from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import people as rules
 from waybill_intake.domain.people import Known
 from waybill_intake.domain.ticket import AUTOMATION
-from waybill_intake.store import attachments, erasing, people
+from waybill_intake.store import attachments, erasing, people, saved_views
 from waybill_intake.store.finding import kept
 
 BATCH = 200
@@ -101,6 +101,7 @@ async def _erase_tickets(
     gone = await attachments.erase(uow, own, [person.email], files)
     await erasing.erase_words(uow, person, own, others, gone)
     await kept.rewrite(uow, tickets)
+    await saved_views.forget(uow, person.email)
     await chassis.forget(uow, email=person.email, name=person.name, ticket_ids=own)
     uow.emit(
         PersonErased(

@@ -150,6 +150,8 @@ class Scene:
                 self.ids |= {"ticket": made["id"], "submitter": made["submitter"]["id"]}
                 note, path = {"body": "Hm.", "kind": "note"}, f"/v1/tickets/{made['id']}/messages"
                 self.ids["note"] = (await self.ask("POST", path, note))["id"]
+                view = {"name": "All", "filter": {}, "team": "support", "products": ["demo"]}
+                self.ids["view"] = (await self.ask("POST", "/v1/views", view))["id"]
             case "routing":
                 for name in ("ana", "ben"):
                     agent = {"email": f"{name}@example.com", "name": name, "presence": "offline"}

@@ -25,6 +25,14 @@ CALLERS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
 TABLE = {
     "intake": """
         GET   /v1/tickets                        1+++++++++3
+        GET   /v1/tickets/count                  1+++++++++3
+        GET   /v1/tickets/export                 1+++++++++3
+        POST  /v1/tickets/bulk                   133+++++++3
+        GET   /v1/views                          133+++++333
+        POST  /v1/views                          133+++++333
+        GET   /v1/views/{id}                     133+4+4+333
+        PATCH /v1/views/{id}                     13334+4+333
+        DELETE /v1/views/{id}                    13334+44333
         GET   /v1/tickets/{id}                   1+4+4+4++44
         GET   /v1/tickets/{id}/messages          1+4+4+4++43
         GET   /v1/tickets/{id}/log               133+4+4+333
@@ -129,6 +137,9 @@ ARTICLE = {"title": "It", "summary": "Starts.", "body": "So.", "products": ["dem
 AGENT = {"email": "new@example.com", "name": "New"}
 BODIES: dict[str, Any] = {
     "POST /v1/tickets": TICKET,
+    "POST /v1/tickets/bulk": {"tickets": ["WB-1001"], "set": {"language": "de"}},
+    "POST /v1/views": {"name": "Mine", "filter": {"assignee": "me"}},
+    "PATCH /v1/views/{id}": {"name": "Else"},
     "PATCH /v1/tickets/{id}": {"title": "Else"},
     "POST /v1/tickets/{id}/messages": {"body": "Hello"},
     "POST /v1/tickets/{id}/messages note": {"body": "Hello", "kind": "note"},

@@ -57,6 +57,7 @@ _WRITE = text(
     """
 )
 _DELETE = text("DELETE FROM saved_views WHERE id = :id")
+_FORGET = text("DELETE FROM saved_views WHERE position(:email IN lower(name || filter::text)) > 0")
 
 
 async def read(connection: AsyncConnection, id: UUID) -> SavedView | None:
@@ -106,6 +107,11 @@ async def write(uow: UnitOfWork, view: SavedView) -> None:
 async def delete(uow: UnitOfWork, id: UUID) -> None:
     """Remove a view."""
     await uow.execute(_DELETE, {"id": id})
+
+
+async def forget(uow: UnitOfWork, email: str) -> None:
+    """Remove the views that are about somebody with this (lower-case) address."""
+    await uow.execute(_FORGET, {"email": email})
 
 
 def _of_row(row: Any) -> SavedView:
