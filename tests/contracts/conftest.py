@@ -248,8 +248,7 @@ def _handle(name: str, rt: Any) -> Handle:
     consumers = importlib.import_module(f"waybill_{name}.consumers")
     match name:
         case "intake":
-            facts = importlib.import_module("waybill_intake.consumers.facts")
-            return partial(facts.handle, settings=rt.settings)
+            return importlib.import_module("waybill_intake.consumers.facts").handle
         case "sla":
             return partial(consumers.handle, rules=rt.settings.rules())
         case "notify":
