@@ -148,7 +148,8 @@ class FieldChange(_message.Message):
     field: _builtins.str
     """The field's name as in Ticket and in REST, such as `priority`. What agents do among themselves has names of its
     own: `checklist.<point>` and `checklist.<point>.reason` (a point of the handling checklist), `suspected_duplicates`
-    (the numbers of the tickets it may be the same as).
+    (the numbers of the tickets it may be the same as), `notes` (an internal note was edited: its id, before and after,
+    never its words).
     """
     @_builtins.property
     def before(self) -> _struct_pb2.Value:

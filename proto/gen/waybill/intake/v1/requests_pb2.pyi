@@ -138,7 +138,8 @@ Global___RequestedSubmitter: _TypeAlias = RequestedSubmitter  # noqa: Y015
 @_typing.final
 class MessageRequested(_message.Message):
     """Adds a public message to a ticket of the product: more to know, or the submitter's words. Like any answer it brings a
-    ticket back from `awaiting_user` or `resolved`.
+    ticket back from `awaiting_user` or `resolved`, goes into the ticket that a merged one was merged into, and after a
+    closed one opens a ticket linked to it (or goes into the one of the same person that is open).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -151,7 +152,7 @@ class MessageRequested(_message.Message):
     ticket_id: _builtins.str
     """The ticket's id or number. Either this or `external_ref` is required."""
     external_ref: _builtins.str
-    """The `external_ref` the ticket was opened with; means the one that is not closed."""
+    """The `external_ref` the ticket was opened with; means the one that is not closed, else the newest."""
     body: _builtins.str
     """Markdown, 1 to 20,000 characters. Required."""
     @_builtins.property
