@@ -50,9 +50,9 @@ _ERASE = text(
 _EXPIRE = text(
     """
     WITH gone AS (
-        DELETE FROM attachments WHERE id IN (
+        DELETE FROM attachments WHERE id = ANY(ARRAY(
             SELECT id FROM attachments WHERE ticket_id IS NULL AND expires_at <= :now
-            ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+            ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED))
         RETURNING id
     )
     INSERT INTO stray_objects (id, due_at, doomed) SELECT id, :now, true FROM gone
@@ -61,9 +61,9 @@ _EXPIRE = text(
 )
 _DUE = text(
     """
-    UPDATE stray_objects SET doomed = true, due_at = :again WHERE id IN (
+    UPDATE stray_objects SET doomed = true, due_at = :again WHERE id = ANY(ARRAY(
         SELECT id FROM stray_objects WHERE due_at <= :now
-        ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+        ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED))
     RETURNING id
     """
 )
