@@ -16,7 +16,10 @@ REDACTED = "REDACTED"
 
 # PostgreSQL quotes values in the lines below an error's first, SQLAlchemy a statement's.
 _VALUES = re.compile(r"(?m)^[ \t]*(?:DETAIL|CONTEXT|QUERY):.*$|\[parameters: [^\n]*")
-_ACT = re.compile(r"^/r/[^/]+")
+# What our own routes are made of, and ids and numbers of things.
+_PLAIN = re.compile(
+    r"[a-z][a-z.-]*|v\d+|[A-Z]{1,8}-\d{1,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
 
 
 def discreet(text: str) -> str:
@@ -25,9 +28,12 @@ def discreet(text: str) -> str:
 
 
 def discreet_path(path: str) -> str:
-    """A path without what names a person, or lets its holder act for one."""
-    path = _ACT.sub(f"/r/{REDACTED}", path)
-    return "/".join(REDACTED if "@" in part else part for part in path.split("/"))
+    """A path without what may name a person, or lets its holder act for one: ids alone stay."""
+    parts = path.split("/")
+    return "/".join(
+        part if not part or (_PLAIN.fullmatch(part) and "r" not in parts[1:place]) else REDACTED
+        for place, part in enumerate(parts)
+    )
 
 
 def discreet_query(query: str) -> str:
