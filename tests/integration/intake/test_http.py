@@ -40,6 +40,8 @@ FIELDS = {
     "merged_into",
     "version",
     "links",
+    "attachment_ids",
+    "attachments",
     "occurrences",
     "external_ref",
 }
