@@ -55,7 +55,7 @@ async def tested_service(
     **settings: Any,
 ) -> AsyncIterator[TestedService[S]]:
     """The service over a migrated database; its peers are away unless `settings` name them."""
-    peers = {f"{name}_grpc": AWAY for name in SERVICES}
+    peers: dict[str, Any] = {f"{name}_grpc": AWAY for name in SERVICES}
     rt = runtime(
         settings_type(
             **(
@@ -63,9 +63,9 @@ async def tested_service(
                     "database_url": database_url,
                     "kafka_bootstrap_servers": broker,
                     "jwks_url": mint.jwks_url,
-                    "data_dir": mint.folder,
                 }
                 | peers
+                | {"data_dir": mint.folder}
                 | settings
             )
         ),
