@@ -111,14 +111,21 @@ async def find(
     ]
 
 
-async def count(connection: AsyncConnection, filters: Sequence[Filter]) -> list[int]:
-    """How many tickets each filter finds, `MOST_COUNTED + 1` for any more; after `prepare`."""
-    if not filters:
-        return []
-    counts, parameters = [], {"most": MOST_COUNTED + 1}
+def counting(filters: Sequence[Filter]) -> tuple[str, dict[str, Any]]:
+    """The query for how many each filter finds, and its parameters."""
+    counts: list[str] = []
+    parameters: dict[str, Any] = {"most": MOST_COUNTED + 1}
     for index, filter in enumerate(filters):
         asked = Asked(filter, prefix=f"f{index}_")
         parts = " UNION ALL ".join(f"SELECT 1 FROM {part}" for part in asked.parts(counting=True))
         counts.append(f"(SELECT count(*) FROM ({parts or 'SELECT 1 WHERE false'} LIMIT :most) c)")
         parameters |= asked.parameters
-    return list((await connection.execute(text(f"SELECT {', '.join(counts)}"), parameters)).one())
+    return f"SELECT {', '.join(counts)}", parameters
+
+
+async def count(connection: AsyncConnection, filters: Sequence[Filter]) -> list[int]:
+    """How many tickets each filter finds, `MOST_COUNTED + 1` for any more; after `prepare`."""
+    if not filters:
+        return []
+    query, parameters = counting(filters)
+    return list((await connection.execute(text(query), parameters)).one())
