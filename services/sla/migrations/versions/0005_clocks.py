@@ -1,0 +1,17 @@
+"""What clocks keep beside the default targets."""
+
+from waybill_chassis.migrate import run_sql
+
+revision = "0005"
+down_revision = "0004"
+
+_TABLES = """
+"""
+
+
+def upgrade() -> None:
+    run_sql(_TABLES)
+
+
+def downgrade() -> None:
+    raise RuntimeError("what a migration added is kept")
