@@ -119,7 +119,7 @@ async def read(
 async def knows_product(connection: AsyncConnection, product: str) -> bool:
     """Whether there has been a ticket of this product."""
     found = await connection.execute(
-        text("SELECT EXISTS (SELECT FROM tickets WHERE product = :product)"), {"product": product}
+        text("SELECT EXISTS (SELECT FROM ticket_list WHERE product = :product)"), {"product": product}
     )
     return bool(found.scalar())
 
