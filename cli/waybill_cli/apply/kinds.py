@@ -1,4 +1,7 @@
-"""The kinds of documents: where each is read and written. A new kind is one entry in `KINDS`."""
+"""The kinds of documents: where each is read and written. A new kind is one entry in `KINDS`.
+
+Its routes must take `dry_run` (`DryRun` of the chassis): what is checked must not be written yet.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -94,31 +97,38 @@ class Placed(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Listed(Kind):
-    """One of a list, known by its one key: POST makes it, PATCH changes what the spec names."""
+    """One of a list, known by its names: POST makes it, PATCH changes what the spec says."""
 
     path: str
 
     def read(self, gateway: httpx.Client, document: Document) -> State:
         """What of the spec stands in the item of the list."""
-        ((key, name),) = document.names.items()
         for item in api.pages(gateway, self.path, limit=100):
-            if item.get(key) == name:
-                known = {field: item.get(field) for field in document.spec}
+            if all(item.get(key) == name for key, name in document.names.items()):
                 path = f"{self.path}/{quote(str(item['id']))}"
-                return State(known, path, f'"{item["version"]}"' if "version" in item else "*")
+                return State(_said(item, document), path, f'"{item["version"]}"')
         return State(None, self.path, "")
 
-    def check(self, gateway: httpx.Client, document: Document, state: State) -> Spec:  # noqa: ARG002 - lists cannot say beforehand whether they would take it
-        """The spec as it is: it is refused, if at all, when it is written."""
-        return document.spec
+    def check(self, gateway: httpx.Client, document: Document, state: State) -> Spec:
+        """Asks the service, which undoes what it did."""
+        answer = self._send(gateway, document, state, "?dry_run=true")
+        return _said(answer.json(), document)
 
     def write(self, gateway: httpx.Client, document: Document, state: State) -> None:
         """POST or PATCH it."""
+        self._send(gateway, document, state, "")
+
+    def _send(
+        self, gateway: httpx.Client, document: Document, state: State, query: str
+    ) -> httpx.Response:
+        path = f"{state.path}{query}"
         if state.spec is None:
-            _ask(gateway, "POST", state.path, json={**document.names, **document.spec})
-        else:
-            changed = {"If-Match": state.etag}
-            _ask(gateway, "PATCH", state.path, json=document.spec, headers=changed)
+            return _ask(gateway, "POST", path, json={**document.names, **document.spec})
+        return _ask(gateway, "PATCH", path, json=document.spec, headers={"If-Match": state.etag})
+
+
+def _said(item: Answer, document: Document) -> Spec:
+    return {field: item.get(field) for field in document.spec}
 
 
 def _put(gateway: httpx.Client, path: str, document: Document, state: State) -> httpx.Response:
@@ -179,5 +189,6 @@ KINDS: Mapping[str, Kind] = {
             "/v1/playbooks/{product}/{type}",
             _points,
         ),
+        Listed("View", {"team": "support", "name": "Unassigned"}, "/v1/views"),
     )
 }

@@ -13,6 +13,7 @@ from waybill_chassis.clock import ManualClock
 from waybill_chassis.http import HttpServer, create_app
 from waybill_chassis.testing.services import TestedService, tested_service
 from waybill_chassis.testing.tokens import Mint
+from waybill_cli.apply.kinds import KINDS
 from waybill_cli.local.keys import JWKS_FILE, ensure_keys
 from waybill_cli.main import app
 from waybill_intake.bootstrap import build
@@ -94,10 +95,11 @@ async def test_the_example_is_applied_and_applied_again_changes_nothing(
     assert code == 0, said
     assert "+++ " in said
     assert "+order_link: https://shop.example/orders/{ref}" in said
-    assert said.splitlines()[-3:] == [
+    assert said.splitlines()[-4:] == [
         "created    IntakeSettings",
         "created    ProductSettings shop",
         "created    Playbook shop order",
+        "created    View support Waiting orders of the shop",
     ]
     kept = await applying.kept()
     assert kept[""] == {"triage_threshold": 0.85, "rating_window": "P30D"}
@@ -108,7 +110,26 @@ async def test_the_example_is_applied_and_applied_again_changes_nothing(
         "unchanged  IntakeSettings",
         "unchanged  ProductSettings shop",
         "unchanged  Playbook shop order",
+        "unchanged  View support Waiting orders of the shop",
     ]
+
+
+async def test_what_is_checked_is_not_written(applying: Applying) -> None:
+    """Every kind's routes know the question; one that did not would do what it is asked."""
+    paths = (await applying.tested.client.get("/openapi.json")).json()["paths"]
+    for kind in KINDS.values():
+        path = kind.path  # type: ignore[attr-defined]
+        for way, methods in paths.items():
+            for method in {"put", "post", "patch"} & methods.keys():
+                if way in (path, f"{path}/{{id}}"):
+                    names = [one["name"] for one in methods[method]["parameters"]]
+                    assert "dry_run" in names, f"{method} {way}"
+    code, said = await applying.run("-f", str(EXAMPLE), "--dry-run")
+    assert code == 0, said
+    async with applying.tested.rt.database.reading() as connection:
+        for table in ("settings", "playbooks", "saved_views"):
+            found = await connection.exec_driver_sql(f"SELECT count(*) FROM {table}")
+            assert found.scalar() == 0, table
 
 
 async def test_it_shows_what_differs_and_asks(applying: Applying) -> None:

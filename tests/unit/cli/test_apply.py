@@ -18,6 +18,7 @@ def test_each_document_says_what_it_is_and_where_it_stands() -> None:
         "IntakeSettings",
         "ProductSettings shop",
         "Playbook shop order",
+        "View support Waiting orders of the shop",
     ]
     assert found[1].place == f"{EXAMPLE}, document 2"
 
@@ -34,7 +35,10 @@ def test_a_folder_is_all_its_files_and_an_empty_document_is_none(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("kind: Settings\nspec: {}", "kind must be one of IntakeSettings, Playbook"),
+        (
+            "kind: Settings\nspec: {}",
+            "kind must be one of IntakeSettings, Playbook, ProductSettings",
+        ),
         ("kind: ProductSettings\nspec: {}", "product must be text, such as demo"),
         ("kind: ProductSettings\nproduct: 7\nspec: {}", "product must be text, such as demo"),
         ("kind: IntakeSettings\nproduct: shop\nspec: {}", "product is not a known field; the"),

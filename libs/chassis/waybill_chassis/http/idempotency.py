@@ -67,17 +67,20 @@ class Once:
         self._caller = caller
         self._key = key
 
-    async def __call__(self, effect: Effect, *, body_sha256: bytes | None = None) -> Response:
+    async def __call__(
+        self, effect: Effect, *, body_sha256: bytes | None = None, keep: bool = True
+    ) -> Response:
         """What `effect` answers, or what it answered the first time.
 
         An effect that raises leaves nothing behind, so the same key may be tried again. The
-        body's hash need only be given for a body that was read as a stream.
+        body's hash need only be given for a body that was read as a stream. Without `keep` the
+        answer is a look at what would be, and nothing is remembered.
         """
         equipment = equipment_of(self._request)
         if equipment.database is None:
             raise RuntimeError("this app was made without a database")
-        if self._key is None:
-            async with equipment.database.unit_of_work() as uow:
+        if self._key is None or not keep:
+            async with equipment.database.unit_of_work(keep=keep) as uow:
                 return await effect(uow)
         digest = body_sha256 or hashlib.sha256(await self._request.body()).digest()
         who = self._caller.address or self._caller.subject

@@ -12,6 +12,7 @@ from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
     Cursor,
     CursorParam,
+    DryRun,
     Instant,
     Limit,
     Page,
@@ -126,7 +127,9 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         )
 
     @routes.post("", status_code=201, response_model=ViewView)
-    async def save_view(body: NewView, caller: Agent, once: RunOnce) -> Response:
+    async def save_view(
+        body: NewView, caller: Agent, once: RunOnce, dry_run: DryRun = False
+    ) -> Response:
         """Save a view for oneself; leads save those of teams."""
         filter = _filter(body.filter)
         filter.wanted(caller)
@@ -158,7 +161,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             await saved_views.write(uow, view)
             return respond(_view(view), status=201, version=1, location=f"/v1/views/{view.id}")
 
-        return await once(effect)
+        return await once(effect, keep=not dry_run)
 
     @routes.get("/{id}", response_model=ViewView)
     async def read_view(id: UUID, caller: Agent) -> Response:
@@ -174,10 +177,14 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 def _add_changes(routes: APIRouter, rt: Runtime[Settings]) -> None:
     @routes.patch("/{id}", response_model=ViewView)
     async def change_view(
-        id: UUID, body: ViewPatch, caller: Agent, version: RequiredVersion
+        id: UUID,
+        body: ViewPatch,
+        caller: Agent,
+        version: RequiredVersion,
+        dry_run: DryRun = False,
     ) -> Response:
         """Change one's own view; leads change those of teams."""
-        async with rt.database.unit_of_work() as uow:
+        async with rt.database.unit_of_work(keep=not dry_run) as uow:
             view = _seen(caller, id, await saved_views.lock(uow, id))
             _may_change(caller, view)
             check_version(version, view.version)
