@@ -4,14 +4,14 @@ The lines that change are only added to a table; `fold` puts them into the roll-
 reads sums both.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from uuid import UUID
 
 import structlog
 from waybill_chassis.database import Database, UnitOfWork
 
-from waybill_intake.domain.statistics import Lines, add, changed, count
+from waybill_intake.domain.statistics import Counted, Lines, add, changed, count
 from waybill_intake.domain.statistics_history import (
     History,
     after_fact,
@@ -39,6 +39,7 @@ class Tally:
     def __init__(self) -> None:
         self._heard: dict[UUID, list[After]] = {}
         self._names: dict[str, str] = {}
+        self._known: dict[UUID, tuple[History, Counted]] = {}
 
     def hear(self, id: UUID, after: After) -> None:
         """Keep what something means for a ticket's history."""
@@ -55,27 +56,31 @@ class Tally:
         if agent and name:
             self._names[agent] = name
 
+    async def know(self, uow: UnitOfWork, ids: Iterable[UUID]) -> None:
+        """Read what is kept of these tickets, before anything is held back to be written."""
+        if unknown := [id for id in ids if id not in self._known]:
+            self._known |= await statistics.read(uow, unknown)
+
     async def write(
         self, uow: UnitOfWork, tickets: Mapping[UUID, Ticket], new: Collection[UUID]
     ) -> None:
         """Count the tickets anew; those that nobody knows are left out."""
         heard = {id: after for id, after in self._heard.items() if id in tickets}
         self._heard.clear()
-        if not heard:
-            return
-        before = [id for id in heard if id not in new]
-        known = await statistics.read(uow, before) if before else {}
+        await self.know(uow, [id for id in heard if id not in new])
         kept, lines = {}, Lines()
         for id, news in heard.items():
-            history, counted = known.get(id, (History(), None))
+            # One that is older than its statistics shows by itself what it can.
+            history, counted = self._known.get(id) or (first_history(tickets[id]), None)
             for after in news:
                 history = after(history)
             now = count(tickets[id], history)
-            if (history, now) == known.get(id):
+            if (history, now) == self._known.get(id):
                 continue
             kept[id] = (history, now)
             add(lines, counted, -1)
             add(lines, now)
+        self._known |= kept
         if kept:
             await statistics.write(uow, kept, changed(lines))
         if self._names:

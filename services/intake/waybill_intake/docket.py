@@ -177,6 +177,7 @@ class Docket:
             self._heard.clear()
             await self.tally.write(self.uow, self._tickets, self._new)
             return
+        await self.tally.know(self.uow, self._changed)
         await self._skip()
         posted = [fact.message for fact, _ in self._facts if isinstance(fact, Posted)]
         if self._new:

@@ -144,8 +144,8 @@ async def _flows(
     """What happened between each two marks."""
     runs = [
         run
-        for part, (start, end) in enumerate(pairwise(marks))
-        for run in cover(start, end, FLOW_LEVELS, part)
+        for start, end in pairwise(marks)
+        for run in cover(start, end, FLOW_LEVELS)
     ]
     found = await reading.read(connection, scope, FLOW, runs, marks)
     return {int(part): values for (part,), values in found.items()}

@@ -58,9 +58,8 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Adjacent roll-ups of one level: from `start` up to but without `end`, for part `part`."""
+    """Adjacent roll-ups of one level: from `start` up to but without `end`."""
 
-    part: int
     level: int
     start: int
     end: int
@@ -108,7 +107,7 @@ def whole_ones(
     ]
 
 
-def cover(start: int, end: int, levels: Sequence[int], part: int = 0) -> Iterator[Run]:
+def cover(start: int, end: int, levels: Sequence[int]) -> Iterator[Run]:
     """The fewest roll-ups of these levels, coarsest first, that make up a span.
 
     What none of them covers is left to the `TICKETS`.
@@ -116,16 +115,27 @@ def cover(start: int, end: int, levels: Sequence[int], part: int = 0) -> Iterato
     if start >= end:
         return
     if not levels:
-        yield Run(part, TICKETS, start, end)
+        yield Run(TICKETS, start, end)
         return
     level, finer = levels[0], levels[1:]
     first, last = _up(start, level), _down(end, level)
     if first >= last:
-        yield from cover(start, end, finer, part)
+        yield from cover(start, end, finer)
         return
-    yield from cover(start, first, finer, part)
-    yield Run(part, level, first, last)
-    yield from cover(last, end, finer, part)
+    yield from cover(start, first, finer)
+    yield Run(level, first, last)
+    yield from cover(last, end, finer)
+
+
+def joined(runs: Sequence[Run]) -> list[Run]:
+    """The same runs, those of a level that are adjacent made one."""
+    found: list[Run] = []
+    for run in sorted(runs, key=lambda one: (one.level, one.start)):
+        if found and (found[-1].level, found[-1].end) == (run.level, run.start):
+            found.append(Run(run.level, found.pop().start, run.end))
+        else:
+            found.append(run)
+    return found
 
 
 def bucket(at: int, level: int) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import Database
 
 from waybill_intake.domain.statistics import KINDS
-from waybill_intake.domain.statistics_periods import TICKETS, Run
+from waybill_intake.domain.statistics_periods import TICKETS, Run, joined
 from waybill_intake.store.statistics import sums
 
 
@@ -42,27 +42,26 @@ def _query(kind: str, filters: frozenset[str], by: tuple[str, ...], whole: bool)
     width = len(KINDS[kind])
     names = "".join(f", {name}" for name in by)
     where = "".join(f" AND {_COLUMNS[name]}" for name in sorted(filters))
-    grouped = f"GROUP BY {names[2:]}" if by else ""
     own = ", ".join(f"(c.value->>{place})::bigint" for place in range(width))
-    # What a run holds is summed before it is joined: else the planner may read all there is.
+    # OFFSET 0: each run is looked up in the index, or the planner may read all there is.
     return text(
         f"""
-        SELECT part{names}, {sums("v", width)} AS v FROM (
-            SELECT r.part, x.* FROM unnest(
-                CAST(:parts AS integer[]), CAST(:levels AS integer[]),
-                CAST(:starts AS bigint[]), CAST(:ends AS bigint[])
-            ) AS r (part, level, start, "end")
+        SELECT width_bucket(at, CAST(:marks AS bigint[])) - 1 AS part{names},
+               {sums("v", width)} AS v
+        FROM (
+            SELECT x.* FROM unnest(
+                CAST(:levels AS integer[]), CAST(:starts AS bigint[]), CAST(:ends AS bigint[])
+            ) AS r (level, start, "end")
             CROSS JOIN LATERAL (
-                SELECT {names[2:] + ", " if by else ""}{sums("v", width)} AS v FROM statistics
+                SELECT at{names}, v FROM statistics
                 WHERE kind = '{kind}' AND whole = {str(whole).lower()} AND level = r.level
-                AND at >= r.start AND at < r."end"{where} {grouped}
+                AND at >= r.start AND at < r."end"{where} OFFSET 0
             ) AS x
             UNION ALL
-            SELECT width_bucket(at, CAST(:marks AS bigint[])) - 1{names}, v
-            FROM statistics_deltas
+            SELECT at{names}, v FROM statistics_deltas
             WHERE kind = '{kind}' AND at >= :first AND at < :last{where}
             UNION ALL
-            SELECT 0{names}, ARRAY[{own}] FROM unnest(
+            SELECT t.opened{names}, ARRAY[{own}] FROM unnest(
                 CAST(:own_starts AS bigint[]), CAST(:own_ends AS bigint[])
             ) AS r (start, "end")
             JOIN ticket_statistics t ON t.opened >= r.start AND t.opened < r."end"{where}
@@ -81,29 +80,26 @@ async def read(
     marks: Sequence[int] = (),
     by: tuple[str, ...] = (),
 ) -> dict[tuple[int | str, ...], list[int]]:
-    """The sums of a kind over runs, by their part and by `type` or `key` if asked for.
+    """The sums of a kind over runs, by part and by `type` or `key` if asked for.
 
-    `marks` are where the parts begin, of which there may be several if no run is of the tickets
-    themselves.
+    `marks` are where the parts begin, all runs together being one part by default.
     """
     runs = list(runs)
-    rolled = [run for run in runs if run.level != TICKETS]
+    rolled = joined([run for run in runs if run.level != TICKETS])
     own = [run for run in runs if run.level == TICKETS]
     filters = {name for name in _COLUMNS if getattr(scope, name) is not None}
     whole = not filters & {"type", "team"} and "type" not in by
-    first = min((run.start for run in rolled), default=0)
     rows = await connection.execute(
         _query(kind, frozenset(filters), by, whole),
         {name: getattr(scope, name) for name in filters}
         | {
-            "parts": [run.part for run in rolled],
             "levels": [run.level for run in rolled],
             "starts": [run.start for run in rolled],
             "ends": [run.end for run in rolled],
             "own_starts": [run.start for run in own],
             "own_ends": [run.end for run in own],
-            "marks": list(marks) or [first],
-            "first": first,
+            "marks": list(marks) or [min((run.start for run in runs), default=0)],
+            "first": min((run.start for run in rolled), default=0),
             "last": max((run.end for run in rolled), default=0),
         },
     )
@@ -119,7 +115,8 @@ async def read(
 async def knows_product(connection: AsyncConnection, product: str) -> bool:
     """Whether there has been a ticket of this product."""
     found = await connection.execute(
-        text("SELECT EXISTS (SELECT FROM ticket_list WHERE product = :product)"), {"product": product}
+        text("SELECT EXISTS (SELECT FROM ticket_list WHERE product = :product)"),
+        {"product": product},
     )
     return bool(found.scalar())
 
