@@ -79,7 +79,21 @@ _VALUES = {
     "due_at": _DUE,
     "facets": _FACETS,
 }
-_ROWS = "json_populate_recordset(NULL::tickets, CAST(:rows AS json)) t"
+# Only what is needed: the time goes with the columns.
+_ROWS = """
+    json_to_recordset(CAST(:rows AS json)) AS t (
+        id uuid, product text, type text, priority text, status text, language text, tags text[],
+        custom_fields jsonb, channel text, submitter_id uuid, submitter_tier text,
+        order_refs text[], external_ref text, created_at timestamptz, updated_at timestamptz,
+        first_response_at timestamptz, resolved_at timestamptz, closed_at timestamptz,
+        close_reason text, rating_score smallint, outcome text, watchers jsonb
+    )
+"""
+_TEXTS = """
+    json_to_recordset(CAST(:rows AS json)) AS t (
+        id uuid, product text, status text, title text, description text
+    )
+"""
 _SAID = f"""
     LEFT JOIN (
         SELECT ticket_id, setweight(
@@ -105,10 +119,11 @@ LIST_AGAIN = "UPDATE ticket_list l SET " + ", ".join(
 """The same for those that are there, with `l.ticket_id = t.id` among the conditions."""
 
 # From the rows that are just being written, not from the tables: all goes in one round trip.
-ADD_TO_LIST = text(f"{LIST} FROM {_ROWS} LEFT JOIN ticket_facts f ON f.ticket_id = t.id")
+# Nobody else can have said anything yet of a ticket that is just being opened.
+ADD_TO_LIST = text(f"{LIST} FROM {_ROWS} LEFT JOIN ticket_facts f ON false")
 ADD_TEXT = text(
     "INSERT INTO ticket_text (ticket_id, product, status, document) "
-    f"SELECT t.id, t.product, t.status, {_DOCUMENT} FROM {_ROWS} {_SAID}"
+    f"SELECT t.id, t.product, t.status, {_DOCUMENT} FROM {_TEXTS} {_SAID}"
 )
 CHANGE_LIST = text(
     f"{LIST_AGAIN} FROM {_ROWS} LEFT JOIN ticket_facts f ON f.ticket_id = t.id "
@@ -119,7 +134,7 @@ CHANGE_TEXT = text(
     UPDATE ticket_text x SET product = t.product, status = t.status,
         document = CASE WHEN pg_column_size(x.document) < {_MOST_BYTES}
                    THEN x.document || coalesce(said.words, '') ELSE x.document END
-    FROM {_ROWS} {_SAID}
+    FROM {_TEXTS} {_SAID}
     WHERE x.ticket_id = t.id
     AND (said.words IS NOT NULL OR x.product <> t.product OR x.status <> t.status)
     """
