@@ -4,7 +4,7 @@ A person with very many tickets is erased in several transactions. Until the las
 their address, by which the next finds what is left: whoever breaks off in between asks again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -78,6 +78,7 @@ async def _step(uow: UnitOfWork, id: UUID, origin: Origin, batch: int) -> Erasur
     last = len(found) <= batch
     if last and (await people.concerned(uow.connection, person, batch + 1)).keys() - now.keys():
         raise _Overtaken
+    person = replace(person, other_names=await erasing.names(uow, person))
     await _erase_tickets(docket, person, now, origin)
     if not last:
         return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -286,6 +287,28 @@ async def test_events_that_wait_for_the_broker_lose_the_words_and_keep_their_pla
         assert not any(mark.lower() in str(one.message).lower() for mark in (KIM, NAME, "quokka"))
     (first, *_) = [one.message.ticket for one in after if one.subject == other["id"]]
     assert (first.title, first.submitter.email) == ("It does not start", LEE)
+
+
+async def test_somebody_without_tickets_of_their_own_is_erased_by_address(
+    intake: Any, record: Callable[..., Any]
+) -> None:
+    """Whoever only wrote in others' tickets has no page, but an address."""
+    other = await intake.open(submitter={"email": LEE})
+    said = {"ticket_id": other["id"], "body": "A quokka!", "author": {"email": KIM, "name": NAME}}
+    await intake.take_in(record(json.dumps(said).encode(), "MessageRequested"))
+    await intake.ask(
+        "POST",
+        "/v1/views",
+        {"name": f"All of {NAME}", "filter": {"submitter": [KIM]}},
+        status=201,
+    )
+    await published(intake)
+    assert set(await leftovers(intake)) >= {"messages", "saved_views"}
+    done = await erase(intake, KIM.upper())
+    assert done["tickets"] == 0
+    assert set(await leftovers(intake)) == {"outbox"}
+    assert (await intake.read(other))["erased_at"] is None
+    await erase(intake, "nobody", status=422)
 
 
 @pytest.mark.parametrize("batch", [1, 2])

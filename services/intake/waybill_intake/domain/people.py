@@ -21,11 +21,15 @@ class Known:
     email: str
     name: str
     erased_at: datetime | None = None
+    other_names: tuple[str, ...] = ()
+    """Under which they wrote."""
 
     @property
     def traces(self) -> str:
-        """A pattern of the address and the name as whole words, for Python's `re` as for SQL."""
-        words = "|".join(re.escape(word) for word in (self.email, self.name.strip()) if word)
+        """A pattern of the address and the names as whole words, for Python's `re` as for SQL."""
+        known = dict.fromkeys(one.strip() for one in (self.email, self.name, *self.other_names))
+        # Longer ones first: a name may begin with another one.
+        words = "|".join(re.escape(one) for one in sorted(known, key=len, reverse=True) if one)
         return rf"(?<!\w)(?:{words})(?!\w)"
 
 

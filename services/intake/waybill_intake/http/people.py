@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import StringConstraints
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 from starlette.responses import Response
 from waybill_chassis.auth import Principal
 from waybill_chassis.causes import request_cause
@@ -19,17 +19,19 @@ from waybill_chassis.http import (
     require,
     respond,
 )
-from waybill_chassis.problems import Invalid
+from waybill_chassis.ids import parse_id
+from waybill_chassis.problems import Invalid, invalid_field
 from waybill_chassis.service import Runtime
 from waybill_chassis.validation import RequestModel
 
 from waybill_intake import erasing
+from waybill_intake.bodies import Email
 from waybill_intake.docket import Origin
 from waybill_intake.domain.ticket import Actor
 from waybill_intake.domain.words import ActorKind
 from waybill_intake.http.views import TicketView, view
 from waybill_intake.settings import Settings
-from waybill_intake.store import people
+from waybill_intake.store import people, tickets
 from waybill_intake.store.finding import reading
 from waybill_intake.store.finding.asked import Filter
 from waybill_intake.store.finding.reading import Place
@@ -37,6 +39,7 @@ from waybill_intake.store.finding.reading import Place
 _PEOPLE = Cursor[tuple[UUID]]("submitters", tuple[UUID])
 _TICKETS = Cursor[Place]("submitter's tickets", Place)
 _LAST = 5
+_EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 
 Agent = Annotated[Principal, require("agent")]
 Admin = Annotated[Principal, require("admin")]
@@ -158,15 +161,16 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         )
 
     @routes.post("/v1/submitters/{id}/erasure", response_model=ErasureView)
-    async def erase_person(id: UUID, request: Request, caller: Admin) -> Response:
-        """Forget a person in every service; done again it changes nothing.
+    async def erase_person(id: str, request: Request, caller: Admin) -> Response:
+        """Forget a person, named by id or e-mail address, in every service.
 
-        Their open tickets are closed. Times, statuses and statistics stay; what stands on topics
-        is gone within 7 days.
+        Done again it changes nothing. Their open tickets are closed; times, statuses and
+        statistics stay; what stands on topics is gone within 7 days.
         """
         who = Actor(ActorKind.AGENT, caller.subject, caller.name or "", caller.email or "")
         origin = Origin(who, request_cause(f"{request.method} {request.scope['route'].path}"))
-        done = await erasing.erase(rt.database, id, origin)
+        person = parse_id(id) or await _addressed(rt, id)
+        done = await erasing.erase(rt.database, person, origin)
         return respond(ErasureView.model_validate(done))
 
     @routes.get("/v1/me", response_model=MeView)
@@ -187,6 +191,17 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         )
 
     return routes
+
+
+async def _addressed(rt: Runtime[Settings], address: str) -> UUID:
+    """Who has this address; also somebody who only wrote in others' tickets."""
+    try:
+        email = _EMAIL.validate_python(address)
+    except ValidationError:
+        raise invalid_field("id", "must be an id or an e-mail address") from None
+    async with rt.database.unit_of_work() as uow:
+        known, _ = await tickets.arrive(uow, {email: ""}, 0)
+        return known[email].id
 
 
 async def _page(rt: Runtime[Settings], id: UUID, caller: Principal) -> PersonPage:

@@ -16,6 +16,13 @@ _SUBJECTS = text(
     """
 )
 
+_NAMES = text(
+    """
+    SELECT DISTINCT author_name FROM messages
+    WHERE author_kind = 'submitter' AND author_email <> '' AND lower(author_email) = :email
+    AND author_name <> ''
+    """
+)
 # What they sent along, wherever a merge has taken it.
 _FILES = text(
     """
@@ -75,6 +82,12 @@ _STATEMENTS = (
         actor_name = regexp_replace(actor_name, :traces, '', 'gi')
     WHERE ticket_id = ANY(CAST(:all AS uuid[])) AND (summary ~* :traces OR actor_name ~* :traces)
     """,
+    # Agents may have saved a look at what is theirs.
+    """
+    UPDATE saved_views SET name = regexp_replace(name, :traces, :erased, 'gi'),
+        filter = CAST(regexp_replace(CAST(filter AS text), :traces, :erased, 'gi') AS jsonb)
+    WHERE name ~* :traces OR CAST(filter AS text) ~* :traces
+    """,
     # A merge of theirs can be undone no more: it would open an erased ticket again.
     "DELETE FROM merges WHERE source_id = ANY(CAST(:own AS uuid[]))",
     """
@@ -82,6 +95,11 @@ _STATEMENTS = (
     WHERE target_id = ANY(CAST(:all AS uuid[])) AND body -> 'watchers' ? :email
     """,
 )
+
+
+async def names(uow: UnitOfWork, person: Known) -> tuple[str, ...]:
+    """The names under which they wrote."""
+    return tuple((await uow.execute(_NAMES, {"email": person.email})).scalars())
 
 
 async def files(uow: UnitOfWork, person: Known, own: Sequence[UUID]) -> list[UUID]:
