@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -16,7 +16,7 @@ from waybill_chassis import outbox
 from waybill_chassis.clock import Clock
 from waybill_chassis.events import PROTOBUF, TraceContext, events_topic
 from waybill_chassis.ids import new_id
-from waybill_chassis.statements import Connection, Engine
+from waybill_chassis.statements import Connection, Engine, transaction
 from waybill_chassis.stored_settings import Snapshot, StoredSettings
 from waybill_chassis.telemetry import current_trace
 
@@ -178,8 +178,8 @@ class Database:
         Without `keep` it is rolled back too: a look at what would be.
         """
         wrote = False
-        async with self.engine.begin() as connection:
-            unit = UnitOfWork(cast(Connection, connection), self.service, self.clock, self.settings)
+        async with transaction(self.engine) as connection:
+            unit = UnitOfWork(connection, self.service, self.clock, self.settings)
             yield unit
             wrote = await unit.flush() and keep
             if not keep:

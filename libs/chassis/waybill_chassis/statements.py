@@ -1,12 +1,14 @@
 """The short way to the database: what is written as text goes to the driver as it is.
 
 For each statement SQLAlchemy makes a context, a cursor and a result and crosses into a greenlet and
-back: three times the processor time of the driver's own call. Statements of any other kind, and
-text with typed or many parameters, go that way still, within the same transaction.
+back: three times the processor time of the driver's own call; to begin and to commit it does the
+like. Statements of any other kind, text with typed or many parameters, and whatever fails go that
+way still, on the same connection and within the same transaction.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, cast
 
@@ -40,8 +42,8 @@ class _Running:
 
     executemany = False
 
-    def __init__(self, connection: SyncConnection) -> None:
-        self._dialect: Any = connection.dialect
+    def __init__(self, dialect: Any) -> None:
+        self._dialect = dialect
 
     def handle_dbapi_exception(self, error: Exception) -> None:
         """As SQLAlchemy's does: after a migration prepared statements are stale."""
@@ -53,10 +55,36 @@ class _Running:
 class Connection(AsyncConnection):
     """A connection that takes statements of text the short way."""
 
-    def __init__(self, *args: Any, **how: Any) -> None:
-        """As SQLAlchemy does."""
-        super().__init__(*args, **how)
+    def __init__(
+        self, engine: AsyncEngine, sync: SyncConnection | None = None, *, pooled: Any = None
+    ) -> None:
+        """Over SQLAlchemy's connection, or over one of its pool until something asks for that."""
+        super().__init__(engine, sync)
+        self._pooled = pooled
         self._held: list[tuple[TextClause, Mapping[str, Any]]] = []
+
+    @property
+    def _proxied(self) -> SyncConnection:
+        if self.sync_connection is None and self._pooled is not None:
+            sync = SyncConnection(self.sync_engine, connection=self._pooled)
+            sync.begin()
+            self.sync_connection = self._assign_proxied(sync)
+        return super()._proxied
+
+    async def finish(self) -> None:
+        """Commit, and go back to the pool."""
+        await self.send()
+        if self.sync_connection is None:
+            adapted = self._pooled.dbapi_connection
+            try:
+                if adapted._started:
+                    await adapted._commit_and_discard()
+            except BaseException as error:  # noqa: BLE001 - it is SQLAlchemy's to tell them apart
+                await greenlet_spawn(_fail, self._proxied, adapted, error, None, None, None, None)
+            self._pooled.close()  # awaits nothing: there is nothing to roll back
+        else:
+            await self.commit()
+            await self.close()
 
     def later(self, statement: TextClause, parameters: Mapping[str, Any]) -> None:
         """Hold a write back; it is sent together with others, before anything else or the commit.
@@ -103,20 +131,21 @@ class Connection(AsyncConnection):
     async def _run(
         self, statement: str, names: Sequence[str], values: Mapping[str, Any]
     ) -> CursorResult[Any]:
-        sync = self.sync_connection
-        assert sync is not None
-        adapted: Any = sync.connection.dbapi_connection
+        sync, engine = self.sync_connection, cast("Any", self.sync_engine)
+        adapted: Any = (self._pooled if sync is None else sync.connection).dbapi_connection
         arguments = tuple([values[name] for name in names])
-        running, cursor = _Running(sync), adapted.cursor()
-        cursor._invalidate_schema_cache_asof = running._dialect._invalidate_schema_cache_asof
-        for listener in sync.dispatch.before_cursor_execute:
-            listener(sync, cursor, statement, arguments, running, False)
+        running, cursor = _Running(engine.dialect), adapted.cursor()
+        cursor._invalidate_schema_cache_asof = engine.dialect._invalidate_schema_cache_asof
+        for listener in engine.dispatch.before_cursor_execute:
+            listener(self, cursor, statement, arguments, running, False)
         try:
             await cursor._prepare_and_execute(statement, arguments)
         except BaseException as error:  # noqa: BLE001 - it is SQLAlchemy's to tell them apart
-            await greenlet_spawn(_fail, sync, error, statement, arguments, cursor, running)
-        for listener in sync.dispatch.after_cursor_execute:
-            listener(sync, cursor, statement, arguments, running, False)
+            await greenlet_spawn(
+                _fail, self._proxied, adapted, error, statement, arguments, cursor, running
+            )
+        for listener in engine.dispatch.after_cursor_execute:
+            listener(self, cursor, statement, arguments, running, False)
         columns = tuple([column[0] for column in cursor.description or ()])
         return cast("CursorResult[Any]", Rows(columns, cursor._rows, cursor.rowcount))
 
@@ -124,9 +153,25 @@ class Connection(AsyncConnection):
 Engine._connection_cls = Connection
 
 
-def _fail(connection: SyncConnection, error: BaseException, *where: Any) -> None:
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[Connection]:
+    """A connection for one transaction: committed at the end, rolled back when something raises."""
+    pooled = await greenlet_spawn(engine.sync_engine.raw_connection)
+    connection = Connection(engine, pooled=pooled)
+    try:
+        yield connection
+        await connection.finish()
+    except BaseException:
+        # Its own way to roll back sees to it that a cancelled task leaves no connection behind.
+        await connection.__aexit__(None, None, None)
+        raise
+
+
+def _fail(connection: SyncConnection, adapted: Any, error: BaseException, *where: Any) -> None:
     """Raise what SQLAlchemy makes of the driver's error; a connection that broke is given up."""
     try:
+        if isinstance(error, Exception):
+            adapted._handle_exception(error)
         raise error
     except BaseException as raised:  # noqa: BLE001 - as above; it looks at the one being handled
         connection._handle_dbapi_exception(raised, *where)
