@@ -95,8 +95,8 @@ def _known(key: str, value: str) -> str:
 
 
 def _attribute(key: str, value: AnyValue) -> str:
-    # Most spans of a process have most of their short texts in common.
-    if isinstance(value, str) and len(value) < _ID_LENGTH:
+    # Most spans of a process have most of their short texts in common, and their statements.
+    if isinstance(value, str) and (len(value) < _ID_LENGTH or key == "db.query.text"):
         return _known(key, value)
     return f'{{"key":{_text(key)},"value":{_value(value)}}}'
 
