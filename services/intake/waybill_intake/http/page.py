@@ -106,11 +106,12 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         available, the `reason`. What intake keeps is of one moment; what other services keep is
         asked of them at once, and what does not come in time is left out.
         """
-        by = access.standing(caller)
-        wanted = _wanted(expand, by)
+        wanted = _wanted(expand)
         html = _HTML in wanted
         async with rt.database.snapshot() as connection:
             seen = await see(connection, caller, id)
+            by = access.standing(caller)
+            _require(wanted, by)
             settings = await rt.database.settings.read(connection)
             found = await _own(connection, seen.ticket, caller, by, wanted)
         answer: dict[str, Any] = dict(view(seen, settings, staff=caller.has("agent")))
@@ -130,17 +131,21 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     return routes
 
 
-def _wanted(expand: Sequence[str] | None, by: ActorKind) -> list[str]:
-    """The names asked for, each once; `Invalid` for unknown ones, `Forbidden` for others' parts."""
+def _wanted(expand: Sequence[str] | None) -> list[str]:
+    """The names asked for, each once; `Invalid` for unknown ones."""
     given = [name.strip() for value in expand or () for name in value.split(",")]
     names = list(dict.fromkeys(name for name in given if name))
     if unknown := [name for name in names if name not in _PARTS and name != _HTML]:
         raise invalid_field("expand", f"has no {unknown[0][:50]!r}; there are {_KNOWN}")
+    return names
+
+
+def _require(names: Sequence[str], by: ActorKind) -> None:
+    """Raise `Forbidden` for parts that are not shown to one who acts as this."""
     if foreign := [name for name in names if by not in _PARTS.get(name, _EVERYBODY)]:
         raise Forbidden(
             f"A {by} is not shown {', '.join(foreign)}: leave it out of expand.", parts=foreign
         )
-    return names
 
 
 async def _own(
