@@ -94,6 +94,14 @@ def test_required_points_are_done_or_waived_before_resolving() -> None:
     assert skipped(BOOK, held) == ("repair",)
 
 
+def test_of_a_built_in_checklist_only_what_was_begun_can_be_skipped() -> None:
+    """Else a fresh installation would count every ticket as handled badly."""
+    book = Playbooks(["shop"], []).of("shop", TicketType.TECHNICAL)
+    assert skipped(book, ticket()) == ()
+    begun = put(ticket(), "quick-diagnosis", PointState.DONE)
+    assert skipped(book, begun) == ("solution-given", "followed-up")
+
+
 def test_settling_a_point_twice_is_settling_it_once() -> None:
     """The first one stands; another state or reason is a change that says before and after."""
     held = ticket()

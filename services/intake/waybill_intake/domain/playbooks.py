@@ -148,7 +148,12 @@ def _open(playbook: Playbook, ticket: Ticket) -> list[Point]:
 
 
 def skipped(playbook: Playbook, ticket: Ticket) -> tuple[str, ...]:
-    """The points that are neither done nor waived, though they always apply."""
+    """The points that are neither done nor waived, though they always apply.
+
+    A built-in checklist is an offer: where nobody has begun it, nothing was skipped.
+    """
+    if playbook.product == BUILT_IN and len(_open(playbook, ticket)) == len(playbook.points):
+        return ()
     return tuple(
         point.id for point in _open(playbook, ticket) if point.required or not point.if_needed
     )
