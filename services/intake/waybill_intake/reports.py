@@ -17,6 +17,7 @@ from waybill_intake.domain.statistics import (
     RESPONSE,
     STATE,
     TAG,
+    WIDTH,
 )
 from waybill_intake.domain.statistics_answers import (
     AgentNumbers,
@@ -46,6 +47,8 @@ from waybill_intake.store import statistics_reading as reading
 from waybill_intake.store.statistics_reading import Scope
 
 _BEGINNING = 0
+_COMING_AND_GOING = 6
+"""So many of a flow's numbers come first that are not about targets and replies."""
 _END = 4_102_444_800  # 2100
 _TOP_CLUSTERS = 20
 _STAFFING_DAYS = 28
@@ -64,7 +67,7 @@ class Question:
 async def tell_volume(connection: AsyncConnection, asked: Question, interval: Interval) -> Volume:
     """How much there is to do."""
     marks = divide(asked.period, interval)
-    flows = await _flows(connection, asked.scope, [_BEGINNING, *marks])
+    flows = await _flows(connection, asked.scope, [_BEGINNING, *marks], width=_COMING_AND_GOING)
     of_period = await _one(connection, asked, STATE)
     everything = cover(_BEGINNING, _END, OTHER_LEVELS)
     now = await reading.read(connection, asked.scope, STATE, everything)
@@ -77,7 +80,7 @@ async def tell_efficiency(
 ) -> Efficiency:
     """How well the work gets done."""
     marks = divide(asked.period, interval)
-    flows = await _flows(connection, asked.scope, [_BEGINNING, *marks])
+    flows = await _flows(connection, asked.scope, marks)
     return efficiency(
         marks,
         flows,
@@ -95,12 +98,10 @@ async def tell_agents(connection: AsyncConnection, asked: Question) -> list[Agen
 
 async def tell_issues(connection: AsyncConnection, asked: Question) -> Issues:
     """What people have trouble with."""
-    runs = list(_runs(asked.period))
+    runs = _runs(asked.period)
     care = await reading.read(connection, asked.scope, CARE, runs, by=("type",))
-    took = await reading.read(connection, asked.scope, RESOLUTION, runs, by=("type",))
     return issues(
         {str(type): values for (_, type), values in care.items()},
-        {str(type): values[1] for (_, type), values in took.items()},
         await _by_key(connection, asked, TAG),
         await _clusters(connection, asked),
     )
@@ -139,15 +140,11 @@ async def _by_key(connection: AsyncConnection, asked: Question, kind: str) -> di
 
 
 async def _flows(
-    connection: AsyncConnection, scope: Scope, marks: list[int]
+    connection: AsyncConnection, scope: Scope, marks: list[int], width: int = WIDTH
 ) -> dict[int, list[int]]:
     """What happened between each two marks."""
-    runs = [
-        run
-        for start, end in pairwise(marks)
-        for run in cover(start, end, FLOW_LEVELS)
-    ]
-    found = await reading.read(connection, scope, FLOW, runs, marks)
+    runs = [run for start, end in pairwise(marks) for run in cover(start, end, FLOW_LEVELS)]
+    found = await reading.read(connection, scope, FLOW, runs, marks, width=width)
     return {int(part): values for (part,), values in found.items()}
 
 

@@ -43,7 +43,8 @@ CREATE TABLE statistics (
     team text NOT NULL,
     key text NOT NULL,
     v bigint[] NOT NULL,
-    PRIMARY KEY (kind, whole, level, at, product, type, team, key)
+    -- In the order in which it is asked for: a type, or all of them by name, then a span.
+    PRIMARY KEY (kind, whole, level, type, at, product, team, key)
 ) WITH (fillfactor = 80);
 
 -- Names of agents, as routing or a token last said.

@@ -60,6 +60,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "helped",
         "asked",
         "unanswered",
+        "seconds",
     ),
     # Key: the class of a histogram.
     RESPONSE: ("n", "seconds"),
@@ -253,6 +254,7 @@ def _care(ticket: Ticket, history: History, resolution: int | None) -> list[int]
         history.helped,
         int(history.answer != ""),
         int(history.answer == NONE),
+        resolution or 0,
     ]
 
 

@@ -222,9 +222,9 @@ def efficiency(
     response: Mapping[str, Sequence[int]],
     resolution: Mapping[str, Sequence[int]],
 ) -> Efficiency:
-    """Efficiency from the sums; the flows by interval, from 1 on."""
+    """Efficiency from the sums; the flows by interval."""
     cared = named("care", care)
-    parts = [named(FLOW, flows.get(index + 1)) for index in range(len(marks) - 1)]
+    parts = [named(FLOW, flows.get(index)) for index in range(len(marks) - 1)]
     all_in_all = {name: sum(part[name] for part in parts) for name in KINDS[FLOW]}
     first, second = _timeouts(all_in_all, "response"), _timeouts(all_in_all, "resolution")
     return Efficiency(
@@ -368,15 +368,11 @@ def issue(name: str, n: Sums, total: int) -> Issue:
 
 def issues(
     care: Mapping[str, Sequence[int]],
-    seconds: Mapping[str, int],
     tags: Mapping[str, Sequence[int]],
     clusters: Sequence[Cluster],
 ) -> Issues:
-    """Issues from the sums by type, the seconds of their resolutions, and the sums by tag."""
-    types = {
-        name: named("care", values) | {"seconds": seconds.get(name, 0)}
-        for name, values in care.items()
-    }
+    """Issues from the sums by type and by tag."""
+    types = {name: named("care", values) for name, values in care.items()}
     total = sum(n["tickets"] for n in types.values())
     by_type = [issue(name, n, total) for name, n in types.items() if n["tickets"]]
     by_tag = [issue(name, named("tag", values), total) for name, values in tags.items()]

@@ -66,7 +66,7 @@ def bucket(at: str, level: str) -> str:
 
 
 ADDED = (
-    "ON CONFLICT (kind, whole, level, at, product, type, team, key) DO UPDATE SET v = ARRAY("
+    "ON CONFLICT (kind, whole, level, type, at, product, team, key) DO UPDATE SET v = ARRAY("
     "SELECT coalesce(o, 0) + coalesce(n, 0) FROM unnest(s.v, excluded.v) "
     "WITH ORDINALITY AS b (o, n, place) ORDER BY place)"
 )
@@ -89,7 +89,7 @@ _FOLD = text(
         INSERT INTO statistics AS s
         SELECT kind, whole, level, at, product, type, team, key, {sums("v")} FROM leveled
         GROUP BY kind, whole, level, at, product, type, team, key
-        ORDER BY kind, whole, level, at, product, type, team, key
+        ORDER BY kind, whole, level, type, at, product, team, key
         {ADDED}
     )
     SELECT count(*) FROM taken

@@ -10,8 +10,9 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import Database
 
-from waybill_intake.domain.statistics import KINDS
+from waybill_intake.domain.statistics import KINDS, WIDTH
 from waybill_intake.domain.statistics_periods import TICKETS, Run, joined
+from waybill_intake.domain.words import TicketType
 from waybill_intake.store.statistics import sums
 
 
@@ -38,11 +39,15 @@ async def snapshot(database: Database) -> AsyncIterator[AsyncConnection]:
 
 
 @cache
-def _query(kind: str, filters: frozenset[str], by: tuple[str, ...], whole: bool) -> TextClause:
-    width = len(KINDS[kind])
+def _query(
+    kind: str, filters: frozenset[str], by: tuple[str, ...], whole: bool, width: int
+) -> TextClause:
     names = "".join(f", {name}" for name in by)
     where = "".join(f" AND {_COLUMNS[name]}" for name in sorted(filters))
     own = ", ".join(f"(c.value->>{place})::bigint" for place in range(width))
+    types = f" AND type = ANY('{{{','.join(TicketType)}}}')"
+    if whole or "type" in filters:
+        types = " AND type = ''" if whole else ""
     # OFFSET 0: each run is looked up in the index, or the planner may read all there is.
     return text(
         f"""
@@ -55,7 +60,7 @@ def _query(kind: str, filters: frozenset[str], by: tuple[str, ...], whole: bool)
             CROSS JOIN LATERAL (
                 SELECT at{names}, v FROM statistics
                 WHERE kind = '{kind}' AND whole = {str(whole).lower()} AND level = r.level
-                AND at >= r.start AND at < r."end"{where} OFFSET 0
+               {types} AND at >= r.start AND at < r."end"{where} OFFSET 0
             ) AS x
             UNION ALL
             SELECT at{names}, v FROM statistics_deltas
@@ -79,10 +84,12 @@ async def read(
     runs: Iterable[Run],
     marks: Sequence[int] = (),
     by: tuple[str, ...] = (),
+    width: int = WIDTH,
 ) -> dict[tuple[int | str, ...], list[int]]:
     """The sums of a kind over runs, by part and by `type` or `key` if asked for.
 
-    `marks` are where the parts begin, all runs together being one part by default.
+    `marks` are where the parts begin, all runs together being one part by default. `width` is how
+    many of the kind's numbers are wanted.
     """
     runs = list(runs)
     rolled = joined([run for run in runs if run.level != TICKETS])
@@ -90,7 +97,7 @@ async def read(
     filters = {name for name in _COLUMNS if getattr(scope, name) is not None}
     whole = not filters & {"type", "team"} and "type" not in by
     rows = await connection.execute(
-        _query(kind, frozenset(filters), by, whole),
+        _query(kind, frozenset(filters), by, whole, min(width, len(KINDS[kind]))),
         {name: getattr(scope, name) for name in filters}
         | {
             "levels": [run.level for run in rolled],
@@ -103,11 +110,11 @@ async def read(
             "last": max((run.end for run in rolled), default=0),
         },
     )
-    width = len(KINDS[kind])
+    full = len(KINDS[kind])
     found = {}
     for *group, values in rows:
         if values is not None:
-            padded = [*values, *[0] * (width - len(values))]
+            padded = [*values, *[0] * (full - len(values))]
             found[tuple(group)] = [value or 0 for value in padded]
     return found
 
