@@ -119,8 +119,8 @@ FROM (
 """
 _LIST = f"{LIST} FROM tickets t LEFT JOIN ticket_facts f ON f.ticket_id = t.id"
 _DOCUMENTS = """
-INSERT INTO ticket_text (ticket_id, product, status, document)
-SELECT t.id, t.product, t.status, setweight(one.document, 'A')
+INSERT INTO ticket_text (ticket_id, product, status, created_at, document)
+SELECT t.id, t.product, t.status, t.created_at, setweight(one.document, 'A')
     || setweight(two.document || three.document || four.document, 'B')
 FROM (SELECT *, substr(number, 4)::bigint - 1000 AS i FROM tickets) AS t
 JOIN bench_text one ON one.id = t.i * 7919 % $1

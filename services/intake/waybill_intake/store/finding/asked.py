@@ -71,9 +71,9 @@ class Asked:
         """`prefix` keeps the parameters of several filters in one statement apart."""
         self.parameters: dict[str, Any] = {}
         self._prefix = prefix
+        # Conditions on the list, on the text, and (`@.`) on either, which both know.
         self._list: list[str] = []
         self._text: list[str] = []
-        # Of both the list and the text, `@`.
         self._both: list[str] = []
         self._statuses = _statuses(filter)
         self._products(filter.products)
@@ -87,13 +87,15 @@ class Asked:
             self._implied(filter, sort)
         if filter.text:
             query = f"websearch_to_tsquery('{CONFIGURATION}', {self._put(filter.text)})"
-            self._text.append(f"x.document @@ {query}")
+            self._text.append(f"@.document @@ {query}")
+        # What only the text is asked for, it answers alone.
+        self._alone = bool(self._text) and not self._list and sort in (None, Sort.CREATED)
 
-    def parts(self, *, counting: bool = False) -> list[str]:
-        """Sources and conditions that find tickets of the list `l`: open ones, closed ones.
+    def parts(self) -> list[str]:
+        """Sources and conditions that find tickets `l`: open ones, closed ones.
 
         Apart, since what is rare among the ones may be common among the others: each has a plan
-        that suits it. `counting` needs no list where only the text is asked for.
+        that suits it.
         """
         found = []
         for name, those in (("open", _OPEN), ("closed", _CLOSED)):
@@ -103,14 +105,13 @@ class Asked:
             both = list(self._both)
             if len(wanted) < len(those):
                 both.append(f"@.status = ANY({self._put(wanted)})")
-            listed, worded = f"ticket_list_{name} l", f"ticket_text_{name} x"
-            if not self._text:
-                source, conditions = listed, [*_of("l", both), *self._list]
-            elif counting and not self._list:
-                source, conditions = worded, [*_of("x", both), *self._text]
-            else:
-                source = f"{listed} JOIN {worded} ON x.ticket_id = l.ticket_id"
-                conditions = [*_of("l", both), *_of("x", both), *self._list, *self._text]
+            source, conditions = f"ticket_list_{name} l", [*_of("l", both), *self._list]
+            if self._alone:
+                source = f"ticket_text_{name} l"
+                conditions += _of("l", self._text)
+            elif self._text:
+                source += f" JOIN ticket_text_{name} x ON x.ticket_id = l.ticket_id"
+                conditions += _of("x", [*both, *self._text])
             found.append(f"{source} WHERE {' AND '.join(conditions) or 'true'}")
         return found
 
@@ -156,10 +157,12 @@ class Asked:
             self.require("l.facets @> {}", every)
 
     def _between(self, column: str, since: datetime | None, until: datetime | None) -> None:
+        known = self._both if column == "created" else self._list
+        table = "@" if column == "created" else "l"
         if since is not None:
-            self.require(f"l.{column}_at >= {{}}", since)
+            known.append(f"{table}.{column}_at >= {self._put(since)}")
         if until is not None:
-            self.require(f"l.{column}_at < {{}}", until)
+            known.append(f"{table}.{column}_at < {self._put(until)}")
 
     def _implied(self, filter: Filter, sort: Sort) -> None:
         for name, (since, until) in filter.spans.items():
@@ -193,4 +196,4 @@ def _statuses(filter: Filter) -> tuple[str, ...]:
 
 
 def _of(table: str, conditions: Sequence[str]) -> list[str]:
-    return [condition.replace("@", table) for condition in conditions]
+    return [condition.replace("@.", f"{table}.") for condition in conditions]

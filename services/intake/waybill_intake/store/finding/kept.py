@@ -91,7 +91,7 @@ _ROWS = """
 """
 _TEXTS = """
     json_to_recordset(CAST(:rows AS json)) AS t (
-        id uuid, product text, status text, title text, description text
+        id uuid, product text, status text, created_at timestamptz, title text, description text
     )
 """
 _SAID = f"""
@@ -122,8 +122,8 @@ LIST_AGAIN = "UPDATE ticket_list l SET " + ", ".join(
 # Nobody else can have said anything yet of a ticket that is just being opened.
 ADD_TO_LIST = text(f"{LIST} FROM {_ROWS} LEFT JOIN ticket_facts f ON false")
 ADD_TEXT = text(
-    "INSERT INTO ticket_text (ticket_id, product, status, document) "
-    f"SELECT t.id, t.product, t.status, {_DOCUMENT} FROM {_TEXTS} {_SAID}"
+    "INSERT INTO ticket_text (ticket_id, product, status, created_at, document) "
+    f"SELECT t.id, t.product, t.status, t.created_at, {_DOCUMENT} FROM {_TEXTS} {_SAID}"
 )
 CHANGE_LIST = text(
     f"{LIST_AGAIN} FROM {_ROWS} LEFT JOIN ticket_facts f ON f.ticket_id = t.id "

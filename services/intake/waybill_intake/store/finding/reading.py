@@ -117,7 +117,7 @@ def counting(filters: Sequence[Filter]) -> tuple[str, dict[str, Any]]:
     parameters: dict[str, Any] = {"most": MOST_COUNTED + 1}
     for index, filter in enumerate(filters):
         asked = Asked(filter, prefix=f"f{index}_")
-        parts = " UNION ALL ".join(f"SELECT 1 FROM {part}" for part in asked.parts(counting=True))
+        parts = " UNION ALL ".join(f"SELECT 1 FROM {part}" for part in asked.parts())
         counts.append(f"(SELECT count(*) FROM ({parts or 'SELECT 1 WHERE false'} LIMIT :most) c)")
         parameters |= asked.parameters
     return f"SELECT {', '.join(counts)}", parameters
