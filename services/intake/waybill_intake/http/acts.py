@@ -56,7 +56,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 reason=body.reason,
                 comment=body.comment or "",
             )
-            return await shown(docket, ticket.id)
+            return await shown(docket, caller, ticket.id)
 
         return await once(effect)
 
@@ -78,7 +78,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             source, target = await take(docket, caller, id, body.into)
             check_version(version, source.version)
             usecases.merge(docket, source, target, origin(request, caller, source.product))
-            return await shown(docket, source.id)
+            return await shown(docket, caller, source.id)
 
         return await once(effect)
 
@@ -99,7 +99,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 origin(request, caller, source.product),
                 version,
             )
-            return await shown(docket, source.id)
+            return await shown(docket, caller, source.id)
 
     @routes.post("/v1/tickets/{id}/links", status_code=201, response_model=TicketView)
     async def link(
@@ -114,7 +114,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             made = usecases.link(
                 docket, ticket, other, body.kind, origin(request, caller, ticket.product)
             )
-            return await shown(docket, ticket.id, status=201 if made else 200)
+            return await shown(docket, caller, ticket.id, status=201 if made else 200)
 
         return await once(effect)
 
@@ -126,7 +126,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             docket = Docket(uow)
             mine, other = await take(docket, caller, id, ticket)
             usecases.unlink(docket, mine, other, origin(request, caller, mine.product))
-            return await shown(docket, mine.id)
+            return await shown(docket, caller, mine.id)
 
     @routes.post("/v1/tickets/{id}/rating", status_code=201, response_model=TicketView)
     async def rate(
@@ -143,7 +143,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 ticket, body.score, body.comment or "", uow.now, settings.rating_window
             )
             docket.note([rated], origin(request, caller, ticket.product))
-            return await shown(docket, ticket.id, status=201)
+            return await shown(docket, caller, ticket.id, status=201)
 
         return await once(effect)
 

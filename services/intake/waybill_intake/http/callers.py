@@ -58,15 +58,18 @@ def require_kind(caller: Principal, kinds: Iterable[ActorKind], what: str) -> No
         raise problems.Forbidden(what)
 
 
-async def shown(docket: Docket, id: UUID, *, status: int = 200, created: bool = False) -> Response:
-    """Write the docket and answer with a ticket of it."""
+async def shown(
+    docket: Docket, caller: Principal, id: UUID, *, status: int = 200, created: bool = False
+) -> Response:
+    """Write the docket and answer with a ticket of it, as the caller may see it."""
     await docket.write()
     ticket = docket.get(id)
     # Nobody else can have said anything yet of a ticket that is just being opened.
     known = {} if ticket.version == 1 else await facts.read(docket.uow.connection, [id])
     files = await attachments.of_ticket(docket.uow.connection, ticket)
+    seen = lists.Seen(ticket, known.get(id, Facts()), files)
     return respond(
-        view(lists.Seen(ticket, known.get(id, Facts()), files), await docket.uow.settings()),
+        view(seen, await docket.uow.settings(), staff=caller.has("agent")),
         status=status,
         version=ticket.version,
         location=f"/v1/tickets/{id}" if created else None,

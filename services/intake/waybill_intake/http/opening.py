@@ -74,7 +74,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         async def effect(uow: UnitOfWork) -> Response:
             docket = Docket(uow)
             ticket, new = await usecases.open_ticket(docket, opening)
-            return await shown(docket, ticket.id, status=201 if new else 200, created=True)
+            return await shown(docket, caller, ticket.id, status=201 if new else 200, created=True)
 
         return await once(effect)
 

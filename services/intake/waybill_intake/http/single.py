@@ -66,7 +66,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 if ticket.external_ref:
                     raise Conflict("A ticket with an external_ref stays with its product.")
             await usecases.edit(docket, ticket, origin(request, caller, ticket.product), fields)
-            return await shown(docket, ticket.id)
+            return await shown(docket, caller, ticket.id)
 
     @routes.get(
         "/v1/tickets/{id}/log", response_model=Page[LogView], dependencies=[require("agent")]
