@@ -1,6 +1,6 @@
 """The ledger: the stretches of a clock's life, which together explain every second of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -31,7 +31,11 @@ class Calendar(Protocol):
         ...
 
     def after(self, start: datetime, working: timedelta) -> datetime:
-        """The moment at which `working` has been worked since `start`."""
+        """The last moment at which not more than `working` has been worked since `start`."""
+        ...
+
+    def windows(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """The stretches of the time from `start` to `end` that are worked, in their order."""
         ...
 
 
@@ -49,6 +53,11 @@ class AroundTheClock:
     def after(self, start: datetime, working: timedelta) -> datetime:
         """That much later."""
         return start + working
+
+    def windows(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """One that never ends."""
+        if start < end:
+            yield start, end
 
 
 ALWAYS = AroundTheClock()
