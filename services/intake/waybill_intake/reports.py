@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +16,6 @@ from waybill_intake.domain.statistics import (
     RESPONSE,
     STATE,
     TAG,
-    WIDTH,
 )
 from waybill_intake.domain.statistics_answers import (
     AgentNumbers,
@@ -34,7 +32,6 @@ from waybill_intake.domain.statistics_answers import (
 from waybill_intake.domain.statistics_causes import Diagnosis, HourOfDay, diagnose
 from waybill_intake.domain.statistics_periods import (
     DAY,
-    FLOW_LEVELS,
     OTHER_LEVELS,
     Interval,
     Period,
@@ -67,7 +64,9 @@ class Question:
 async def tell_volume(connection: AsyncConnection, asked: Question, interval: Interval) -> Volume:
     """How much there is to do."""
     marks = divide(asked.period, interval)
-    flows = await _flows(connection, asked.scope, [_BEGINNING, *marks], width=_COMING_AND_GOING)
+    flows = await reading.read_flows(
+        connection, asked.scope, [_BEGINNING, *marks], width=_COMING_AND_GOING
+    )
     of_period = await _one(connection, asked, STATE)
     everything = cover(_BEGINNING, _END, OTHER_LEVELS)
     now = await reading.read(connection, asked.scope, STATE, everything)
@@ -80,7 +79,7 @@ async def tell_efficiency(
 ) -> Efficiency:
     """How well the work gets done."""
     marks = divide(asked.period, interval)
-    flows = await _flows(connection, asked.scope, marks)
+    flows = await reading.read_flows(connection, asked.scope, marks)
     return efficiency(
         marks,
         flows,
@@ -110,7 +109,9 @@ async def tell_issues(connection: AsyncConnection, asked: Question) -> Issues:
 async def tell_diagnosis(connection: AsyncConnection, asked: Question) -> Diagnosis:
     """Why things are as they are."""
     period = asked.period
-    flows = await _flows(connection, asked.scope, [_BEGINNING, period.start, period.end])
+    flows = await reading.read_flows(
+        connection, asked.scope, [_BEGINNING, period.start, period.end]
+    )
     before, during = named(FLOW, flows.get(0)), named(FLOW, flows.get(1))
     backlog = before["opened"] - before["left"] + before["back"]
     after = backlog + during["opened"] - during["left"] + during["back"]
@@ -139,21 +140,12 @@ async def _by_key(connection: AsyncConnection, asked: Question, kind: str) -> di
     return {str(key): values for (_, key), values in found.items()}
 
 
-async def _flows(
-    connection: AsyncConnection, scope: Scope, marks: list[int], width: int = WIDTH
-) -> dict[int, list[int]]:
-    """What happened between each two marks."""
-    runs = [run for start, end in pairwise(marks) for run in cover(start, end, FLOW_LEVELS)]
-    found = await reading.read(connection, scope, FLOW, runs, marks, width=width)
-    return {int(part): values for (part,), values in found.items()}
-
-
 async def _hours(connection: AsyncConnection, asked: Question) -> list[HourOfDay]:
     """Arrivals and first replies by hour of the day, of the last four weeks of the period."""
     period = asked.period
     start = max(period.start, period.end - _STAFFING_DAYS * DAY)
     marks = divide(Period(start, period.end, period.zone), Interval.HOUR)
-    flows = await _flows(connection, asked.scope, marks)
+    flows = await reading.read_flows(connection, asked.scope, marks)
     sums = {hour: [0, 0] for hour in range(24)}
     for part, values in flows.items():
         flow = named(FLOW, values)

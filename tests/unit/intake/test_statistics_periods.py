@@ -18,6 +18,7 @@ from waybill_intake.domain.statistics_periods import (
     bucket,
     cover,
     divide,
+    move,
     period,
     whole_ones,
 )
@@ -43,6 +44,18 @@ def test_a_span_is_covered_once_and_whole(start: int, length: int, levels: tuple
             assert bucket(run.start, run.level) == run.start
             assert bucket(run.end, run.level) == run.end
     assert len(runs) <= 9
+
+
+@given(quarters)
+def test_a_mark_is_reached_from_the_nearest_day_in_few_steps(mark: int) -> None:
+    """The steps make up for what it was moved by; each is of whole buckets of its level."""
+    day, steps = move(mark, FLOW_LEVELS[1:])
+    assert day % 86_400 == 0
+    assert day + sum(one.sign * (one.run.end - one.run.start) for one in steps) == mark
+    for one in steps:
+        assert bucket(one.run.start, one.run.level) == one.run.start
+        assert bucket(one.run.end, one.run.level) == one.run.end
+    assert sum((one.run.end - one.run.start) // one.run.level for one in steps) <= 7
 
 
 @given(quarters, st.integers(1, 60_000), zones, st.sampled_from(Interval))

@@ -127,6 +127,29 @@ def cover(start: int, end: int, levels: Sequence[int]) -> Iterator[Run]:
     yield from cover(last, end, finer)
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What lies between two moments; `sign` is 1 if it goes back in time from the first."""
+
+    sign: int
+    run: Run
+
+
+def move(mark: int, levels: Sequence[int]) -> tuple[int, list[Step]]:
+    """The bucket of the coarsest level (they come coarsest first) that begins nearest to a mark.
+
+    With the steps from there to it by ever finer roll-ups: what happened before the mark is what
+    happened before that bucket, each step added with its sign.
+    """
+    at, steps = mark, []
+    for level, coarser in pairwise(reversed(levels)):
+        near = (at + coarser // 2) // coarser * coarser
+        if near != at:
+            steps.append(Step(1 if near < at else -1, Run(level, min(near, at), max(near, at))))
+        at = near
+    return at, steps
+
+
 def joined(runs: Sequence[Run]) -> list[Run]:
     """The same runs, those of a level that are adjacent made one."""
     found: list[Run] = []

@@ -4,14 +4,24 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import Database
 
-from waybill_intake.domain.statistics import KINDS, WIDTH
-from waybill_intake.domain.statistics_periods import TICKETS, Run, joined
+from waybill_intake.domain.statistics import FLOW, KINDS, QUARTER, WIDTH
+from waybill_intake.domain.statistics_periods import (
+    DAY,
+    FLOW_LEVELS,
+    HOUR,
+    TICKETS,
+    Run,
+    cover,
+    joined,
+    move,
+)
 from waybill_intake.domain.words import TicketType
 from waybill_intake.store.statistics import sums
 
@@ -45,28 +55,19 @@ def _query(
     names = "".join(f", {name}" for name in by)
     where = "".join(f" AND {_COLUMNS[name]}" for name in sorted(filters))
     own = ", ".join(f"(c.value->>{place})::bigint" for place in range(width))
-    types = f" AND type = ANY('{{{','.join(TicketType)}}}')"
-    if whole or "type" in filters:
-        types = " AND type = ''" if whole else ""
-    # OFFSET 0: each run is looked up in the index, or the planner may read all there is.
     return text(
         f"""
-        SELECT width_bucket(at, CAST(:marks AS bigint[])) - 1 AS part{names},
-               {sums("v", width)} AS v
+        SELECT part{names}, {sums("v", width)} AS v
         FROM (
-            SELECT x.* FROM unnest(
+            SELECT width_bucket(x.at, CAST(:marks AS bigint[])) - 1 AS part{names}, v FROM unnest(
                 CAST(:levels AS integer[]), CAST(:starts AS bigint[]), CAST(:ends AS bigint[])
             ) AS r (level, start, "end")
-            CROSS JOIN LATERAL (
-                SELECT at{names}, v FROM statistics
-                WHERE kind = '{kind}' AND whole = {str(whole).lower()} AND level = r.level
-               {types} AND at >= r.start AND at < r."end"{where} OFFSET 0
-            ) AS x
+            CROSS JOIN LATERAL ({_rows(kind, filters, whole, names)}) AS x
             UNION ALL
-            SELECT at{names}, v FROM statistics_deltas
+            SELECT width_bucket(at, CAST(:exact AS bigint[])) - 1{names}, v FROM statistics_deltas
             WHERE kind = '{kind}' AND at >= :first AND at < :last{where}
             UNION ALL
-            SELECT t.opened{names}, ARRAY[{own}] FROM unnest(
+            SELECT 0{names}, ARRAY[{own}] FROM unnest(
                 CAST(:own_starts AS bigint[]), CAST(:own_ends AS bigint[])
             ) AS r (start, "end")
             JOIN ticket_statistics t ON t.opened >= r.start AND t.opened < r."end"{where}
@@ -77,6 +78,81 @@ def _query(
     )
 
 
+def _rows(kind: str, filters: frozenset[str], whole: bool, names: str = "") -> str:
+    """SQL: the roll-ups of the run `r`.
+
+    OFFSET 0: each run is looked up in the index, or the planner may read all there is.
+    """
+    where = "".join(f" AND {_COLUMNS[name]}" for name in sorted(filters))
+    if whole:
+        where += " AND type = ''"
+    elif "type" not in filters:
+        where += f" AND type = ANY('{{{','.join(TicketType)}}}')"
+    return (
+        f"SELECT at{names}, v FROM statistics WHERE kind = '{kind}' "
+        f"AND whole = {str(whole).lower()} AND level = r.level "
+        f'AND at >= r.start AND at < r."end"{where} OFFSET 0'
+    )
+
+
+@cache
+def _shifts(filters: frozenset[str], whole: bool, width: int) -> TextClause:
+    return text(
+        f"""
+        SELECT r.mark, ARRAY[{", ".join(f"sum(r.sign * v[{n}])::bigint" for n in _places(width))}]
+        FROM unnest(
+            CAST(:marks AS integer[]), CAST(:signs AS integer[]), CAST(:levels AS integer[]),
+            CAST(:starts AS bigint[]), CAST(:ends AS bigint[])
+        ) AS r (mark, sign, level, start, "end")
+        CROSS JOIN LATERAL ({_rows(FLOW, filters, whole)}) AS x
+        GROUP BY r.mark
+        """
+    )
+
+
+def _places(width: int) -> range:
+    return range(1, width + 1)
+
+
+async def read_flows(
+    connection: AsyncConnection, scope: Scope, marks: Sequence[int], width: int = WIDTH
+) -> dict[int, list[int]]:
+    """What happened between each two marks.
+
+    The marks are moved to the next whole day (or hour, where they are not days apart), so that
+    few coarse roll-ups do; what lies between a mark and where it was moved to is read once, and
+    put from the one of its neighbours to the other.
+    """
+    width = min(width, len(KINDS[FLOW]))
+    gaps = sorted(end - start for start, end in pairwise(marks))
+    levels = FLOW_LEVELS[1:] if gaps[len(gaps) // 2] >= DAY // 2 else (HOUR, QUARTER)
+    moved = [move(mark, levels) for mark in marks]
+    coarse = [at for at, _ in moved]
+    runs = [run for start, end in pairwise(coarse) for run in cover(start, end, FLOW_LEVELS)]
+    found = await read(connection, scope, FLOW, runs, coarse, exact=marks, width=width)
+    flows = {int(part): values for (part,), values in found.items()}
+    steps = [(index, step) for index, (_, steps) in enumerate(moved) for step in steps]
+    filters = {name for name in _COLUMNS if getattr(scope, name) is not None}
+    rows = await connection.execute(
+        _shifts(frozenset(filters), not filters & {"type", "team"}, width),
+        {name: getattr(scope, name) for name in filters}
+        | {
+            "marks": [index for index, _ in steps],
+            "signs": [step.sign for _, step in steps],
+            "levels": [step.run.level for _, step in steps],
+            "starts": [step.run.start for _, step in steps],
+            "ends": [step.run.end for _, step in steps],
+        },
+    )
+    for mark, values in rows:
+        for part, sign in ((mark - 1, 1), (mark, -1)):
+            if 0 <= part < len(marks) - 1:
+                sums_of = flows.setdefault(part, [0] * len(KINDS[FLOW]))
+                for place, value in enumerate(values):
+                    sums_of[place] += sign * (value or 0)
+    return flows
+
+
 async def read(
     connection: AsyncConnection,
     scope: Scope,
@@ -85,13 +161,15 @@ async def read(
     marks: Sequence[int] = (),
     by: tuple[str, ...] = (),
     width: int = WIDTH,
+    exact: Sequence[int] = (),
 ) -> dict[tuple[int | str, ...], list[int]]:
     """The sums of a kind over runs, by part and by `type` or `key` if asked for.
 
     `marks` are where the parts begin, all runs together being one part by default. `width` is how
-    many of the kind's numbers are wanted.
+    many of the kind's numbers are wanted. `exact` are the marks for what is not rolled up yet.
     """
     runs = list(runs)
+    marks = list(marks) or [min((run.start for run in runs), default=0)]
     rolled = joined([run for run in runs if run.level != TICKETS])
     own = [run for run in runs if run.level == TICKETS]
     filters = {name for name in _COLUMNS if getattr(scope, name) is not None}
@@ -105,9 +183,10 @@ async def read(
             "ends": [run.end for run in rolled],
             "own_starts": [run.start for run in own],
             "own_ends": [run.end for run in own],
-            "marks": list(marks) or [min((run.start for run in runs), default=0)],
-            "first": min((run.start for run in rolled), default=0),
-            "last": max((run.end for run in rolled), default=0),
+            "marks": marks,
+            "exact": list(exact) or marks,
+            "first": exact[0] if exact else min((run.start for run in rolled), default=0),
+            "last": exact[-1] if exact else max((run.end for run in rolled), default=0),
         },
     )
     full = len(KINDS[kind])
