@@ -110,16 +110,14 @@ def to_segments(clock: Clock, now: datetime) -> list[clock_pb2.Segment]:
     """The ledger as others see it, as of now."""
     return [
         clock_pb2.Segment(
-            kind=number(clock_pb2.SegmentKind, part.kind),
-            started_at=timestamp(part.started_at),
-            ended_at=timestamp(part.ended_at),
-            working_time=duration(
-                clock.calendar.working_time(part.started_at, part.ended_at or now)
-            ),
-            status=number(words.Status, part.status),
-            event_id=part.event_id,
+            kind=number(clock_pb2.SegmentKind, line.kind),
+            started_at=timestamp(line.started_at),
+            ended_at=timestamp(line.ended_at),
+            working_time=duration(line.working_time),
+            status=number(words.Status, line.status),
+            event_id=line.event_id,
         )
-        for part in clock.segments
+        for line in ledger.lines(clock.segments, now, clock.calendar)
     ]
 
 

@@ -229,15 +229,8 @@ def view_of(clock: Clock, now: datetime) -> ClockView:
         resolution=targets.get(TargetKind.RESOLUTION),
         escalation_level=_level(clock.level),
         ledger=[
-            SegmentView(
-                kind=part.kind,
-                status=part.status,
-                started_at=part.started_at,
-                ended_at=part.ended_at,
-                working_time=clock.calendar.working_time(part.started_at, part.ended_at or now),
-                event_id=part.event_id,
-            )
-            for part in clock.segments
+            SegmentView.model_validate(line)
+            for line in ledger.lines(clock.segments, now, clock.calendar)
         ],
         as_of=now,
         version=clock.version,

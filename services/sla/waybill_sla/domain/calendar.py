@@ -7,11 +7,12 @@ when the hour after 02:00 comes twice, and one when it is left out.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from itertools import accumulate
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -46,6 +47,30 @@ class Plan:
         if (own := self.exceptions.get(day)) is not None:
             return own
         return () if day in self.holidays else self.week[day.weekday()]
+
+
+def plan_of(document: Mapping[str, Any], days_off: Iterable[date]) -> Plan:
+    """The plan that a calendar's document means, with its holidays."""
+    hours = document.get("hours") or {}
+    return Plan(
+        document["time_zone"],
+        [_hours(hours.get(day) or ()) for day in WEEKDAYS],
+        frozenset(days_off),
+        {
+            date.fromisoformat(one["date"]): _hours(one["hours"])
+            for one in document.get("exceptions") or ()
+        },
+    )
+
+
+def _hours(windows: Iterable[Mapping[str, str]]) -> Hours:
+    return tuple(sorted((seconds(each["from"]), seconds(each["to"])) for each in windows))
+
+
+def seconds(wall: str) -> int:
+    """How many seconds of the day have passed when the wall clock shows `HH:MM`."""
+    hour, minute = wall.split(":")
+    return int(hour) * 3600 + int(minute) * 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A ticket's clock and its targets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -30,6 +30,8 @@ class Target:
     breached_at: datetime | None = None
     breach_event_id: UUID | None = None
     warned_share: float = 0.0
+    calendar: Calendar = ALWAYS
+    """By which it is dated; a verdict stands by the one it was given by."""
 
     @property
     def open(self) -> bool:
@@ -66,7 +68,7 @@ class Clock:
     updated_at: datetime | None = None
     erased: bool = False
     """Whether the submitter was erased: no news, however late, says who that was."""
-    calendar: Calendar = field(default=ALWAYS, compare=False)
+    calendar: Calendar = ALWAYS
 
     @property
     def state(self) -> ClockState:
@@ -97,7 +99,7 @@ class Clock:
 
     def elapsed(self, target: Target, now: datetime) -> timedelta:
         """How much of a target's time was used up at `now`, or when it stopped."""
-        return ledger.elapsed(self.segments, target.stopped_at or now, self.calendar)
+        return ledger.elapsed(self.segments, target.stopped_at or now, target.calendar)
 
     def remaining(self, target: Target, now: datetime) -> timedelta:
         """The working time that is left at `now`; negative when it is overdue."""

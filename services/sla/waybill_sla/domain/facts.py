@@ -7,7 +7,7 @@ from uuid import UUID
 
 from waybill_sla.domain import ladder, ledger
 from waybill_sla.domain.clock import Clock, Outcome, Target
-from waybill_sla.domain.ledger import NO_TIME, Ledger
+from waybill_sla.domain.ledger import NO_TIME, Calendar, Ledger
 from waybill_sla.domain.policy import Agreement, Rules
 from waybill_sla.domain.telling import (
     BreachRetracted,
@@ -56,6 +56,7 @@ def hear_ticket(
         segments=ledger.continued(before.segments, ticket, hearing.at, hearing.event_id),
         policy_id=policy.id,
         policy_version=policy.version,
+        calendar=agreed.calendar(policy),
     )
     if known is not None and known.episode != ticket.episode:
         after = replace(after, followed_up=frozenset())
@@ -81,6 +82,47 @@ def hear_ticket(
         *(
             telling
             for old, new in zip(targets, judged, strict=True)
+            for telling in _changes(old, new, after, hearing)
+        ),
+    )
+    return ladder.climb(_stamped(after, told, hearing.now), told, agreed.ladder, hearing.now)
+
+
+def redate(clock: Clock, hearing: Hearing, agreed: Agreement, *, anew: bool = False) -> Outcome:
+    """The clock by its calendar as that stands now, and with `anew` by another policy too.
+
+    What was met, breached or cancelled stays so; what is dated so already tells nothing.
+    """
+    ticket = clock.ticket
+    if ticket is None or clock.state is ClockState.STOPPED:
+        return Outcome(clock)
+    policy = agreed.policies.choose(ticket, None if anew else _pinned(clock))
+    after = replace(
+        clock,
+        policy_id=policy.id,
+        policy_version=policy.version,
+        calendar=agreed.calendar(policy),
+    )
+    allowed = policy.allowed(ticket.priority)
+    targets = tuple(
+        _judged(target, after, allowed[target.kind], agreed.rules, hearing)
+        if target.open
+        else target
+        for target in clock.targets
+    )
+    after = replace(after, targets=targets)
+    moved = any(
+        (old.due_at, old.state) != (new.due_at, new.state)
+        for old, new in zip(clock.targets, targets, strict=True)
+    )
+    if not moved and _pinned(clock) == _pinned(after):
+        return Outcome(after)
+    after = replace(after, dated=clock.dated + 1)
+    told = (
+        ClockStarted(hearing.at, StartReason.REDATED),
+        *(
+            telling
+            for old, new in zip(clock.targets, targets, strict=True)
             for telling in _changes(old, new, after, hearing)
         ),
     )
@@ -162,22 +204,22 @@ def _judged(
     assert clock.ticket is not None
     reached, dropped = _ends(target.kind, clock.segments, clock.ticket)
     end = reached or dropped
+    calendar = _judging(target, clock, over=end is not None)
+    target = replace(target, calendar=calendar)
     if end is not None:
         target = replace(
             target,
             stopped_at=reached,
-            due_at=ledger.deadline(
-                ledger.until(clock.segments, end), target.allowed, clock.calendar
-            ),
+            due_at=ledger.deadline(ledger.until(clock.segments, end), target.allowed, calendar),
         )
-        if ledger.elapsed(clock.segments, end, clock.calendar) > target.allowed:
+        if ledger.elapsed(clock.segments, end, calendar) > target.allowed:
             return _breached(target, hearing)
         state = TargetState.MET if reached is not None else TargetState.CANCELLED
         return replace(target, state=state, stopped_at=end, breached_at=None, breach_event_id=None)
-    due = ledger.deadline(clock.segments, allowed, clock.calendar)
+    due = ledger.deadline(clock.segments, allowed, calendar)
     target = replace(target, allowed=allowed, due_at=due, stopped_at=None)
-    used = ledger.elapsed(clock.segments, hearing.now, clock.calendar)
-    if ledger.certain(clock.segments, clock.calendar) > allowed or (
+    used = ledger.elapsed(clock.segments, hearing.now, calendar)
+    if ledger.certain(clock.segments, calendar) > allowed or (
         target.breached_at is not None and clock.state is ClockState.RUNNING and due <= hearing.now
     ):
         return _breached(target, hearing)
@@ -197,6 +239,14 @@ def _judged(
         breach_event_id=None,
         warned_share=warned,
     )
+
+
+def _judging(target: Target, clock: Clock, *, over: bool) -> Calendar:
+    """What is open goes by the clock's calendar; a verdict stands by the one it was given by."""
+    if target.open or (target.breached_at is None and not over):
+        return clock.calendar
+    same = target.calendar.id == clock.calendar.id
+    return target.calendar if over or same else clock.calendar
 
 
 def open_state(clock: Clock, warned: float, rules: Rules) -> TargetState:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
+from waybill_sla.domain.ledger import ALWAYS, Calendar
 from waybill_sla.domain.ticket import Ticket
 from waybill_sla.domain.words import FollowUp, Level, Priority, TargetKind, Trigger
 
@@ -27,6 +28,8 @@ class Policy:
     type: str | None = None
     priority: Priority | None = None
     tier: str | None = None
+    calendar: str = "always"
+    """The name of the calendar by which its time is counted."""
 
     def fits(self, ticket: Ticket) -> bool:
         """Whether it is for this ticket."""
@@ -117,3 +120,9 @@ class Agreement:
     policies: Policies
     ladder: Ladder
     rules: Rules
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    """The calendars that policies name, as they stand now."""
+
+    def calendar(self, policy: Policy) -> Calendar:
+        """The calendar by which a policy's time is counted."""
+        return self.calendars.get(policy.calendar, ALWAYS)

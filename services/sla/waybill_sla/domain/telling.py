@@ -14,6 +14,7 @@ class StartReason(StrEnum):
 
     OPENED = "opened"
     RECOMPUTED = "recomputed"
+    REDATED = "redated"
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def _deadlines(clock: Clock, target: Target, agreed: Agreement) -> list[Alarm]:
                 TimerKind.WARNING,
                 target.kind,
                 share,
-                ledger.deadline(clock.segments, target.allowed * share, clock.calendar),
+                ledger.deadline(clock.segments, target.allowed * share, target.calendar),
                 clock.dated,
             )
             for share in agreed.rules.shares

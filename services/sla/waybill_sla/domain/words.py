@@ -60,6 +60,7 @@ class SegmentKind(StrEnum):
 
     RUNNING = "running"
     PAUSED = "paused"
+    OUTSIDE_HOURS = "outside_hours"
 
 
 class Level(IntEnum):

@@ -1,6 +1,7 @@
 """What was agreed: policies and the ladder."""
 
 from datetime import timedelta
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import text
@@ -8,12 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from waybill_sla.domain.policy import Agreement, Ladder, Policies, Policy, Rules, Rung, Targets
 from waybill_sla.domain.words import Level, Priority, TargetKind, Trigger
+from waybill_sla.store.calendars import known
 
 _POLICIES = text(
     """
     SELECT p.id, v.version, p.name, v.targets, p.version = v.version AS current,
-           p.product, p.type, p.priority, p.tier
+           p.product, p.type, p.priority, p.tier,
+           v.calendar, c.id AS calendar_id, c.version AS calendar_version
     FROM policies AS p JOIN policy_versions AS v ON v.policy_id = p.id
+        JOIN calendars AS c ON c.name = v.calendar
     ORDER BY p.name, v.version DESC
     """
 )
@@ -26,21 +30,22 @@ _WAIT: TypeAdapter[timedelta | None] = TypeAdapter(timedelta | None)
 
 async def policies(connection: AsyncConnection) -> list[Policy]:
     """All versions of all policies, those of one name together, newest first."""
-    rows = (await connection.execute(_POLICIES)).all()
-    return [
-        Policy(
-            id=row.id,
-            version=row.version,
-            name=row.name,
-            targets=_DURATIONS.validate_python(row.targets),
-            current=row.current,
-            product=row.product,
-            type=row.type,
-            priority=row.priority and Priority(row.priority),
-            tier=row.tier,
-        )
-        for row in rows
-    ]
+    return [_policy(row) for row in (await connection.execute(_POLICIES)).all()]
+
+
+def _policy(row: Any) -> Policy:
+    return Policy(
+        id=row.id,
+        version=row.version,
+        name=row.name,
+        targets=_DURATIONS.validate_python(row.targets),
+        current=row.current,
+        product=row.product,
+        type=row.type,
+        priority=row.priority and Priority(row.priority),
+        tier=row.tier,
+        calendar=row.calendar,
+    )
 
 
 async def ladder(connection: AsyncConnection) -> Ladder:
@@ -63,4 +68,12 @@ async def ladder(connection: AsyncConnection) -> Ladder:
 
 async def agreement(connection: AsyncConnection, rules: Rules) -> Agreement:
     """All that decides what a fact means."""
-    return Agreement(Policies(await policies(connection)), await ladder(connection), rules)
+    rows = (await connection.execute(_POLICIES)).all()
+    keys = {row.calendar: (row.calendar_id, row.calendar_version) for row in rows}
+    made = await known(connection, keys.values())
+    return Agreement(
+        Policies(_policy(row) for row in rows),
+        await ladder(connection),
+        rules,
+        {name: made[key] for name, key in keys.items()},
+    )

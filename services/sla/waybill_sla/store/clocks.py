@@ -4,7 +4,7 @@ A clock's row is the lock of all that belongs to it: whoever changes segments, t
 holds it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.events import NO_TRACE, TraceContext
 
 from waybill_sla.domain.clock import Clock, Target
-from waybill_sla.domain.ledger import Segment
+from waybill_sla.domain.ledger import Calendar, Segment
 from waybill_sla.domain.ticket import Repetition, SourceEvent, Ticket, Wait
 from waybill_sla.domain.timing import Alarm
 from waybill_sla.domain.words import (
@@ -27,6 +27,7 @@ from waybill_sla.domain.words import (
     TargetState,
     TimerKind,
 )
+from waybill_sla.store.calendars import Key, known
 
 _FOLLOW_UPS = frozenset(kind.value for kind in FollowUp)
 
@@ -86,7 +87,7 @@ _SEGMENTS = text(
 _TARGETS = text(
     """
     SELECT ticket_id, kind, state, allowed, due_at, stopped_at, breached_at, breach_event_id,
-           warned_share
+           warned_share, calendar_id, calendar_version
     FROM targets WHERE ticket_id = ANY (CAST(:ids AS uuid[])) ORDER BY ticket_id, kind
     """
 )
@@ -155,8 +156,12 @@ async def _complete(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> di
             Segment(Status(row.status), row.started_at, row.ended_at, row.event_id)
         )
     targets: dict[UUID, list[Target]] = {}
-    for row in (await connection.execute(_TARGETS, ids)).all():
-        targets.setdefault(row.ticket_id, []).append(_target(row))
+    dated = (await connection.execute(_TARGETS, ids)).all()
+    made = await known(
+        connection, ((row.calendar_id, row.calendar_version) for row in (*rows, *dated))
+    )
+    for row in dated:
+        targets.setdefault(row.ticket_id, []).append(_target(row, made))
     timers: dict[UUID, list[Timer]] = {}
     for row in (await connection.execute(_TIMERS, ids)).all():
         timers.setdefault(row.ticket_id, []).append(_timer(row))
@@ -167,6 +172,7 @@ async def _complete(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> di
                 tuple(segments.get(row.ticket_id, ())),
                 # Response before resolution, as everywhere.
                 tuple(reversed(targets.get(row.ticket_id, ()))),
+                made,
             ),
             tuple(timers.get(row.ticket_id, ())),
         )
@@ -174,7 +180,7 @@ async def _complete(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> di
     }
 
 
-def _target(row: Row[Any]) -> Target:
+def _target(row: Row[Any], calendars: Mapping[Key, Calendar]) -> Target:
     return Target(
         TargetKind(row.kind),
         TargetState(row.state),
@@ -184,6 +190,7 @@ def _target(row: Row[Any]) -> Target:
         row.breached_at,
         row.breach_event_id,
         row.warned_share,
+        calendars[row.calendar_id, row.calendar_version],
     )
 
 
@@ -198,7 +205,12 @@ def _timer(row: Row[Any]) -> Timer:
     )
 
 
-def _clock(row: Row[Any], segments: tuple[Segment, ...], targets: tuple[Target, ...]) -> Clock:
+def _clock(
+    row: Row[Any],
+    segments: tuple[Segment, ...],
+    targets: tuple[Target, ...],
+    calendars: Mapping[Key, Calendar],
+) -> Clock:
     return Clock(
         ticket_id=row.ticket_id,
         ticket=_ticket(row) if row.intake_sequence is not None else None,
@@ -219,6 +231,7 @@ def _clock(row: Row[Any], segments: tuple[Segment, ...], targets: tuple[Target, 
         version=row.version,
         updated_at=row.updated_at,
         erased=row.erased,
+        calendar=calendars[row.calendar_id, row.calendar_version],
     )
 
 

@@ -41,6 +41,8 @@ _OWN = (
     "version",
     "updated_at",
     "erased",
+    "calendar_id",
+    "calendar_version",
 )
 _PUT_CLOCKS = _Table(
     "clocks",
@@ -70,6 +72,8 @@ _PUT_TARGETS = _Table(
         "breached_at",
         "breach_event_id",
         "warned_share",
+        "calendar_id",
+        "calendar_version",
     ),
 ).upsert()
 _PUT_TIMERS = _Table(
@@ -168,6 +172,8 @@ def _clock_row(clock: Clock) -> dict[str, Any]:
         "version": clock.version,
         "updated_at": clock.updated_at,
         "erased": clock.erased,
+        "calendar_id": clock.calendar.id,
+        "calendar_version": clock.calendar.version,
     }
 
 
@@ -182,6 +188,8 @@ def _target_row(ticket_id: UUID, target: Target) -> dict[str, Any]:
         "breached_at": target.breached_at,
         "breach_event_id": target.breach_event_id,
         "warned_share": target.warned_share,
+        "calendar_id": target.calendar.id,
+        "calendar_version": target.calendar.version,
     }
 
 

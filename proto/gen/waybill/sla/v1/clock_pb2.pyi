@@ -62,6 +62,8 @@ class _SegmentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SegmentKi
     """The clock ran."""
     SEGMENT_KIND_PAUSED: _SegmentKind.ValueType  # 2
     """The clock was paused."""
+    SEGMENT_KIND_OUTSIDE_HOURS: _SegmentKind.ValueType  # 3
+    """The clock ran on, but nobody works at this time by its calendar: it counts for nothing."""
 
 class SegmentKind(_SegmentKind, metaclass=_SegmentKindEnumTypeWrapper):
     """What happened in a stretch of a clock's life."""
@@ -72,6 +74,8 @@ SEGMENT_KIND_RUNNING: SegmentKind.ValueType  # 1
 """The clock ran."""
 SEGMENT_KIND_PAUSED: SegmentKind.ValueType  # 2
 """The clock was paused."""
+SEGMENT_KIND_OUTSIDE_HOURS: SegmentKind.ValueType  # 3
+"""The clock ran on, but nobody works at this time by its calendar: it counts for nothing."""
 Global___SegmentKind: _TypeAlias = SegmentKind  # noqa: Y015
 
 @_typing.final
