@@ -24,13 +24,16 @@ Place = tuple[int, datetime, UUID]
 # Each filter is another question, and a plan that suits the average of them suits none. A list
 # wants its first page, so what reads a table from end to end is never the way to it. And what is
 # asked for all day lies in memory, where looking at a row costs much, and fetching its page little:
-# with the costs of disks the planner walks through a thousand rows rather than fetch a hundred.
+# with the costs of disks the planner walks through a thousand rows rather than fetch a hundred, and
+# has others fetch ahead what is there.
 _PLANNING = {
     "plan_cache_mode": "force_custom_plan",
     "enable_seqscan": "off",
     "seq_page_cost": "0.05",
     "random_page_cost": "0.1",
     "cpu_tuple_cost": "0.05",
+    "cpu_operator_cost": "0.001",
+    "effective_io_concurrency": "0",
     "cpu_index_tuple_cost": "0.02",
     "max_parallel_workers_per_gather": "0",
 }
