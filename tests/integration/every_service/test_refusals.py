@@ -48,7 +48,7 @@ WRONG: list[tuple[str, str, Any, str, str]] = [
         f"POST {TICKETS}",
         TICKET | {"attachment_ids": ["0198c0de-0000-7000-8000-000000000000"]},
         "attachment_ids.0",
-        "there is no attachment",
+        "you have no upload",
     ),
     ("intake", f"PATCH {THIS}", {}, "", "needs at least one of type"),
     ("intake", f"PATCH {THIS}", {"title": None}, "title", "must not be null"),
