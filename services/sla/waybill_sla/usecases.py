@@ -19,7 +19,7 @@ from waybill_sla.domain import facts, ladder, timing
 from waybill_sla.domain.clock import Clock, Outcome
 from waybill_sla.domain.facts import Hearing
 from waybill_sla.domain.policy import Agreement, Rules
-from waybill_sla.domain.telling import TargetBreached, Telling, TicketEscalated
+from waybill_sla.domain.telling import TargetAtRisk, TargetBreached, Telling, TicketEscalated
 from waybill_sla.domain.ticket import Repetition, Ticket, Wait
 from waybill_sla.domain.words import Level, TimerKind, Trigger
 
@@ -200,7 +200,7 @@ def tell(uow: UnitOfWork, outcome: Outcome, origin: Origin) -> None:
 def _by_itself(told: Telling) -> bool:
     if isinstance(told, TicketEscalated):
         return told.trigger is not Trigger.BY_HAND
-    return isinstance(told, TargetBreached)
+    return isinstance(told, TargetAtRisk | TargetBreached)
 
 
 def changed(

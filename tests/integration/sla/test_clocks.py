@@ -147,6 +147,8 @@ async def test_an_answer_after_the_deadline_is_late_whoever_notices_first(sla: A
     told = await sla.told(story)
     names = [type(m).__name__ for m in told]
     assert names.count("TargetBreached") == names.count("TargetMet") == 1
+    assert names.index("TargetAtRisk") == names.index("TargetBreached") - 1
+    assert told[names.index("TargetAtRisk")].share == 0.9
     assert names.index("TargetBreached") < names.index("TargetMet")
     met = told[names.index("TargetMet")]
     assert met.late

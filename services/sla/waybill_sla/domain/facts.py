@@ -15,6 +15,7 @@ from waybill_sla.domain.telling import (
     ClockResumed,
     ClockStarted,
     StartReason,
+    TargetAtRisk,
     TargetBreached,
     TargetMet,
     Telling,
@@ -82,7 +83,7 @@ def hear_ticket(
         *(
             telling
             for old, new in zip(targets, judged, strict=True)
-            for telling in _changes(old, new, after, hearing)
+            for telling in _changes(old, new, after, agreed.rules, hearing)
         ),
     )
     return ladder.climb(_stamped(after, told, hearing.now), told, agreed.ladder, hearing.now)
@@ -213,7 +214,7 @@ def _judged(
             due_at=ledger.deadline(ledger.until(clock.segments, end), target.allowed, calendar),
         )
         if ledger.elapsed(clock.segments, end, calendar) > target.allowed:
-            return _breached(target, hearing)
+            return _breached(target, rules, hearing)
         state = TargetState.MET if reached is not None else TargetState.CANCELLED
         return replace(target, state=state, stopped_at=end, breached_at=None, breach_event_id=None)
     due = ledger.deadline(clock.segments, allowed, calendar)
@@ -222,7 +223,7 @@ def _judged(
     if ledger.certain(clock.segments, calendar) > allowed or (
         target.breached_at is not None and clock.state is ClockState.RUNNING and due <= hearing.now
     ):
-        return _breached(target, hearing)
+        return _breached(target, rules, hearing)
     # What was warned of stays warned of, unless the time for it has not come after all.
     warned = max(
         (
@@ -256,9 +257,10 @@ def open_state(clock: Clock, warned: float, rules: Rules) -> TargetState:
     return TargetState.AT_RISK if warned >= rules.at_risk_share else TargetState.RUNNING
 
 
-def _breached(target: Target, hearing: Hearing) -> Target:
+def _breached(target: Target, rules: Rules, hearing: Hearing) -> Target:
     return replace(
         target,
+        warned_share=max(rules.shares, default=0.0),
         state=TargetState.BREACHED,
         breached_at=target.due_at,
         breach_event_id=target.breach_event_id or hearing.new_id(),
@@ -296,7 +298,9 @@ def _turning(before: Clock, after: Clock) -> tuple[Telling, ...]:
     return (ClockResumed(resumed, resumed - since),)
 
 
-def _changes(old: Target, new: Target, clock: Clock, hearing: Hearing) -> tuple[Telling, ...]:
+def _changes(
+    old: Target, new: Target, clock: Clock, rules: Rules, hearing: Hearing
+) -> tuple[Telling, ...]:
     told: list[Telling] = []
     if old.breached_at is not None and old.breach_event_id and new.breached_at is None:
         met_at = new.stopped_at if new.state is TargetState.MET else None
@@ -304,6 +308,9 @@ def _changes(old: Target, new: Target, clock: Clock, hearing: Hearing) -> tuple[
             BreachRetracted(hearing.at, new.kind, old.breached_at, met_at, old.breach_event_id)
         )
     if old.breached_at is None and new.breached_at is not None and new.breach_event_id:
+        # Whoever notices first, the highest share that was passed is told before the breach.
+        if new.warned_share > old.warned_share:
+            told.append(_passed(new, clock, hearing))
         told.append(TargetBreached(new.breached_at, new.breach_event_id, new.kind, hearing.now))
     reached = new.stopped_at is not None and new.state is not TargetState.CANCELLED
     if reached and new.stopped_at is not None and new.stopped_at != old.stopped_at:
@@ -317,3 +324,14 @@ def _changes(old: Target, new: Target, clock: Clock, hearing: Hearing) -> tuple[
             )
         )
     return tuple(told)
+
+
+def _passed(target: Target, clock: Clock, hearing: Hearing) -> TargetAtRisk:
+    """That the share which the target was last warned of was used up before it was breached."""
+    passed = ledger.deadline(
+        ledger.until(clock.segments, target.due_at),
+        target.allowed * target.warned_share,
+        clock.calendar,
+    )
+    left = clock.remaining(target, hearing.now)
+    return TargetAtRisk(passed, target.kind, target.warned_share, target.due_at, left)
