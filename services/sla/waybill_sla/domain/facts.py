@@ -83,7 +83,7 @@ def hear_ticket(
         *(
             telling
             for old, new in zip(targets, judged, strict=True)
-            for telling in _changes(old, new, after, agreed.rules, hearing)
+            for telling in _changes(old, new, after, hearing)
         ),
     )
     return ladder.climb(_stamped(after, told, hearing.now), told, agreed.ladder, hearing.now)
@@ -298,9 +298,7 @@ def _turning(before: Clock, after: Clock) -> tuple[Telling, ...]:
     return (ClockResumed(resumed, resumed - since),)
 
 
-def _changes(
-    old: Target, new: Target, clock: Clock, rules: Rules, hearing: Hearing
-) -> tuple[Telling, ...]:
+def _changes(old: Target, new: Target, clock: Clock, hearing: Hearing) -> tuple[Telling, ...]:
     told: list[Telling] = []
     if old.breached_at is not None and old.breach_event_id and new.breached_at is None:
         met_at = new.stopped_at if new.state is TargetState.MET else None
