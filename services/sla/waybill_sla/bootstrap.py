@@ -1,14 +1,21 @@
 """The one place where adapters meet use cases."""
 
+from functools import partial
+
 from waybill.sla.v1.service_pb2_grpc import add_ClockServiceServicer_to_server
+from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import events_topic
+from waybill_chassis.process import Periodic
 from waybill_chassis.progress import StreamProgress
 from waybill_chassis.rpc import Servicer
 from waybill_chassis.service import Edges, Runtime
 
+from waybill_sla import calendar_routes, store
 from waybill_sla.consumers import GROUP, consumer
+from waybill_sla.domain.policy import Agreement
 from waybill_sla.events import TOLD
 from waybill_sla.http import router
+from waybill_sla.redating import LOOK_SECONDS, work
 from waybill_sla.rpc import SERVICE, Clocks
 from waybill_sla.settings import Settings
 from waybill_sla.timers import Timers
@@ -17,10 +24,14 @@ from waybill_sla.timers import Timers
 def build(rt: Runtime[Settings]) -> Edges:
     """What sla shows to the outside."""
     settings = rt.settings
+
+    async def agreement(uow: UnitOfWork) -> Agreement:
+        return await store.agreement(uow.connection, settings.rules())
+
     progress = StreamProgress(settings.kafka_bootstrap_servers, events_topic("intake"), GROUP)
     return Edges(
         title="Waybill sla",
-        routers=[router(rt)],
+        routers=[router(rt), calendar_routes.router(rt)],
         servicers=[Servicer(add_ClockServiceServicer_to_server, Clocks(rt), SERVICE)],
         consumers=[consumer(rt)],
         timers=[
@@ -33,6 +44,7 @@ def build(rt: Runtime[Settings]) -> Edges:
                 poll_seconds=settings.poll_seconds,
                 batch=settings.timer_batch,
             ),
+            Periodic("redating", LOOK_SECONDS, partial(work, rt.database, agreement)),
         ],
         emits={events_topic("sla"): TOLD},
     )

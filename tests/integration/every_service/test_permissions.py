@@ -101,6 +101,13 @@ TABLE = {
     "sla": """
         GET  /v1/sla/at-risk                     133+++++++3
         GET  /v1/sla/policies                    133+++++++3
+        GET  /v1/sla/calendars                   133+++++++3
+        POST /v1/sla/calendars                   1333333+333
+        GET  /v1/sla/calendars/{calendar}        133+++++++3
+        GET  /v1/sla/calendars/{calendar}/preview 133~~~~~~~3
+        PUT  /v1/sla/calendars/{calendar}        1333333+333
+        DELETE /v1/sla/calendars/{calendar}      1333333+333
+        GET  /v1/sla/redating                    133+++++++3
         GET  /v1/tickets/{id}/sla                1+4+4+4++44
         POST /v1/tickets/{id}/escalations        133+4~4~~43
     """,
@@ -135,6 +142,10 @@ SIGNS = {401: "1", 403: "3", 404: "4"}
 TICKET = {"type": "order", "title": "Where", "description": "is it?", "product": "demo"}
 ARTICLE = {"title": "It", "summary": "Starts.", "body": "So.", "products": ["demo"]}
 AGENT = {"email": "new@example.com", "name": "New"}
+CALENDAR = {
+    "time_zone": "Asia/Tokyo",
+    "hours": {"monday": [{"from": "09:00", "to": "17:00"}]},
+}
 BODIES: dict[str, Any] = {
     "POST /v1/tickets": TICKET,
     "POST /v1/tickets/bulk": {"tickets": ["WB-1001"], "set": {"language": "de"}},
@@ -155,6 +166,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/tickets/{id}/rating": {"score": 5},
     "PATCH /v1/submitters/{id}": {"name": "Kim"},
     "POST /v1/tickets/{id}/escalations": {"level": "tech_team"},
+    "POST /v1/sla/calendars": CALENDAR | {"name": "office"},
+    "PUT /v1/sla/calendars/{calendar}": CALENDAR | {"time_zone": "UTC"},
     "PUT /v1/tickets/{id}/assignment": {"team": "support"},
     "POST /v1/agents": AGENT,
     "PATCH /v1/agents/{id}": {"name": "Ana"},
@@ -176,6 +189,7 @@ BODIES: dict[str, Any] = {
 IN_PATHS = {
     "{who}": "zoe@example.com",
     "{product}": "demo",
+    "{calendar}": "office",
     "{type}": "suggestion",
     "{point}": "solution-given",
 }

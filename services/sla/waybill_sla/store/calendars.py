@@ -126,7 +126,7 @@ async def calendar(connection: AsyncConnection, name: str) -> Kept | None:
 
 
 def _kept(row: Any) -> Kept:
-    return Kept(**row._mapping | {"days_off": tuple(row.days_off)})
+    return Kept(**dict(row._mapping) | {"days_off": tuple(row.days_off)})
 
 
 async def change_alone(connection: AsyncConnection) -> None:

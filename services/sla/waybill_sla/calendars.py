@@ -1,0 +1,291 @@
+"""Calendars that admins write: what may stand in one, and what a change of one leads to."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from itertools import pairwise
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+import holidays
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+from waybill_chassis.database import UnitOfWork
+from waybill_chassis.http import RequestModel
+from waybill_chassis.ids import new_id
+from waybill_chassis.problems import Conflict, NotFound, check_version, invalid_field
+
+from waybill_sla.domain.calendar import WEEKDAYS, seconds
+from waybill_sla.domain.ledger import ALWAYS
+from waybill_sla.redating import redate
+from waybill_sla.store import calendars as store
+from waybill_sla.store.calendars import Kept
+from waybill_sla.store.redatings import Scope
+
+_AGO, _AHEAD = 5, 20
+"""For how many years before and after the writing the holidays of a country are taken down."""
+
+_MOST_DAYS = 1000
+_TWO_YEARS = timedelta(days=731)
+
+Weekday = StrEnum("Weekday", {day.upper(): day for day in WEEKDAYS})  # type: ignore[misc]
+
+
+class BuiltIn(Conflict):
+    """The calendar without an end cannot be changed."""
+
+    title = "Built in"
+
+
+class AlreadyThere(Conflict):
+    """There is a calendar of this name."""
+
+    title = "Already there"
+
+
+class InUse(Conflict):
+    """A policy counts by this calendar."""
+
+    title = "In use"
+
+
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
+
+
+def _time(wall: str) -> str:
+    if not _CLOCK.fullmatch(wall):
+        raise ValueError("must be a time such as 09:00, or 24:00 for the end of the day")
+    return wall
+
+
+_Time = Annotated[str, AfterValidator(_time), Field(examples=["09:00"])]
+
+
+class Window(RequestModel):
+    """Hours within a day, `24:00` being its end."""
+
+    begin: _Time = Field(alias="from")
+    end: _Time = Field(alias="to")
+
+    @model_validator(mode="after")
+    def _forward(self) -> "Window":
+        if seconds(self.begin) >= seconds(self.end):
+            raise ValueError(
+                f"must end after it begins, not {self.begin}-{self.end}; "
+                "hours over midnight are two windows, to 24:00 and from 00:00"
+            )
+        return self
+
+
+def _apart(windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    ordered = sorted(windows, key=lambda window: seconds(window.begin))
+    for one, two in pairwise(ordered):
+        if seconds(two.begin) < seconds(one.end):
+            raise ValueError(
+                f"must be windows apart, but {one.begin}-{one.end} and {two.begin}-{two.end} "
+                "overlap"
+            )
+    return windows
+
+
+_Windows = Annotated[tuple[Window, ...], Field(max_length=48), AfterValidator(_apart)]
+_Days = Annotated[tuple[date, ...], Field(max_length=_MOST_DAYS)]
+
+
+class Holidays(RequestModel):
+    """Those of a country (ISO 3166), or of a part of it, and days of one's own."""
+
+    country: Annotated[str, StringConstraints(max_length=2)] | None = None
+    subdivision: Annotated[str, StringConstraints(max_length=40)] | None = None
+    also: _Days = ()
+    work_on: _Days = Field(default=(), alias="except")
+
+    @model_validator(mode="after")
+    def _known(self) -> "Holidays":
+        if self.country is None:
+            if self.subdivision is not None:
+                raise _at("country", "is missing: whose subdivision is it?")
+            return self
+        parts = _countries().get(self.country)
+        if parts is None:
+            raise _at("country", "must be the code of a country with known holidays, such as DE")
+        if self.subdivision is not None and self.subdivision not in parts:
+            right = f"one of {', '.join(parts)}" if parts else f"left out: {self.country} has none"
+            raise _at("subdivision", f"must be {right}")
+        return self
+
+
+def _at(field: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("calendar", "{message}", {"message": message, "path": (field,)})
+
+
+@cache
+def _countries() -> dict[str, list[str]]:
+    return holidays.list_supported_countries()
+
+
+class DayHours(RequestModel):
+    """A day with hours of its own, which may be none."""
+
+    date: date
+    hours: _Windows
+
+
+def _once(days: tuple[DayHours, ...]) -> tuple[DayHours, ...]:
+    seen: set[date] = set()
+    for position, day in enumerate(days):
+        if day.date in seen:
+            raise PydanticCustomError(
+                "calendar",
+                "{message}",
+                {
+                    "message": f"comes twice, {day.date}: put its hours in one",
+                    "path": (str(position), "date"),
+                },
+            )
+        seen.add(day.date)
+    return days
+
+
+def _zone(name: str) -> str:
+    if name not in _zones():
+        raise ValueError("must be a time zone of the IANA database, such as Europe/Berlin")
+    return name
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _some(hours: dict[Any, tuple[Window, ...]]) -> dict[Any, tuple[Window, ...]]:
+    if not any(hours.values()):
+        raise ValueError("must have a window on some day of the week, else nothing is ever due")
+    return hours
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
+class CalendarBody(RequestModel):
+    """What a calendar says; a day of the week that is left out is free."""
+
+    time_zone: Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
+    hours: Annotated[dict[Weekday, _Windows], AfterValidator(_some)]
+    holidays: Holidays = Holidays()
+    exceptions: Annotated[
+        tuple[DayHours, ...], Field(max_length=_MOST_DAYS), AfterValidator(_once)
+    ] = ()
+
+    def document(self) -> dict[str, Any]:
+        """It as it is kept."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"name"})
+
+
+class NewCalendar(CalendarBody):
+    """A calendar with its name."""
+
+    name: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A document, and the holidays that it means now."""
+
+    document: dict[str, Any]
+    days_off: tuple[date, ...]
+
+
+async def written(body: CalendarBody, now: datetime) -> Written:
+    """What is kept of a body; a country's holidays take half a second, so a thread counts them."""
+    days = await asyncio.to_thread(_days_off, body.holidays, now.year)
+    return Written(body.document(), tuple(sorted(days)))
+
+
+def _days_off(rule: Holidays, year: int) -> Iterable[date]:
+    days: set[date] = set()
+    if rule.country is not None:
+        years = range(year - _AGO, year + _AHEAD + 1)
+        days |= set(holidays.country_holidays(rule.country, rule.subdivision, years=years))
+    return (days | set(rule.also)) - set(rule.work_on)
+
+
+async def create(uow: UnitOfWork, name: str, what: Written, by: str) -> Kept:
+    """A calendar that is new; one that was removed takes up where it was."""
+    await store.change_alone(uow.connection)
+    before = await store.calendar(uow.connection, name)
+    if before is not None and not before.removed:
+        raise AlreadyThere(f"There is a calendar {name} already: change it with PUT.")
+    kept = Kept(
+        before.id if before else new_id(),
+        name,
+        before.version + 1 if before else 1,
+        False,
+        before.created_at if before else uow.now,
+        what.document,
+        what.days_off,
+        uow.now,
+        by,
+    )
+    return await _put(uow, kept)
+
+
+async def change(
+    uow: UnitOfWork, name: str, what: Written, by: str, expected_version: int | None
+) -> tuple[Kept, int]:
+    """Another version of it, by which its open clocks are dated anew; how many these are."""
+    await store.change_alone(uow.connection)
+    before = await _changeable(uow, name, expected_version)
+    if (before.document, before.days_off) == (what.document, what.days_off):
+        return before, 0
+    kept = await _put(
+        uow,
+        replace(
+            before,
+            version=before.version + 1,
+            document=what.document,
+            days_off=what.days_off,
+            changed_at=uow.now,
+            changed_by=by,
+        ),
+    )
+    return kept, await redate(uow, Scope(calendar_id=kept.id), by)
+
+
+async def remove(uow: UnitOfWork, name: str, expected_version: int | None) -> None:
+    """Take a calendar away that no policy uses."""
+    await store.change_alone(uow.connection)
+    await _changeable(uow, name, expected_version)
+    if users := await store.calendar_users(uow.connection, name):
+        raise InUse(
+            f"The calendar {name} is used by the policies {', '.join(users)}: "
+            "give them another one first.",
+            policies=users,
+        )
+    await store.remove_calendar(uow.connection, name)
+
+
+def unknown(name: str) -> NotFound:
+    """There is none of this name."""
+    return NotFound(f"There is no calendar {name}.")
+
+
+async def _changeable(uow: UnitOfWork, name: str, expected_version: int | None) -> Kept:
+    kept = await store.calendar(uow.connection, name)
+    if kept is None or kept.removed:
+        raise unknown(name)
+    if kept.id == ALWAYS.id:
+        raise BuiltIn(f"{name} is built in: write a calendar of another name.")
+    check_version(expected_version, kept.version)
+    return kept
+
+
+async def _put(uow: UnitOfWork, kept: Kept) -> Kept:
+    if kept.made().after(uow.now, timedelta(seconds=1)) - uow.now > _TWO_YEARS:
+        raise invalid_field("hours", "must leave a working hour within two years")
+    await store.put_calendar(uow.connection, kept)
+    return kept

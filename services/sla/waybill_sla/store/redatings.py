@@ -1,0 +1,145 @@
+"""Open clocks that are to be dated anew: how far each such task has come is a row."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The clocks of a calendar, or those of a policy."""
+
+    calendar_id: UUID | None = None
+    policy_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redating:
+    """A task: so many clocks, so many of them done, and how far it has come."""
+
+    id: UUID
+    calendar_id: UUID | None
+    calendar: str | None
+    policy_id: UUID | None
+    policy: str | None
+    total: int
+    done: int
+    after_ticket: UUID | None
+    started_at: datetime
+    started_by: str
+    ended_at: datetime | None
+
+    @property
+    def scope(self) -> Scope:
+        """Which clocks it is about."""
+        return Scope(self.calendar_id, self.policy_id)
+
+
+_CONCERNED = """
+    state IN ('running', 'paused')
+      AND (calendar_id = CAST(:calendar_id AS uuid) OR policy_id = CAST(:policy_id AS uuid))
+    """
+
+# Whatever runs for the same clocks is overtaken: the new task does all of them.
+_OVERTAKE = text(
+    """
+    UPDATE redatings SET ended_at = :now
+    WHERE ended_at IS NULL
+      AND (calendar_id = CAST(:calendar_id AS uuid) OR policy_id = CAST(:policy_id AS uuid))
+    """
+)
+_BEGIN = text(
+    f"""
+    INSERT INTO redatings (id, calendar_id, policy_id, total, started_at, started_by, ended_at)
+    SELECT :id, :calendar_id, :policy_id, count(*), :now, :by,
+        CASE WHEN count(*) = 0 THEN CAST(:now AS timestamptz) END
+    FROM clocks WHERE {_CONCERNED}
+    RETURNING total
+    """
+)
+
+_TASK = """
+    SELECT r.id, r.calendar_id, c.name AS calendar, r.policy_id, p.name AS policy, r.total, r.done,
+           r.after_ticket, r.started_at, r.started_by, r.ended_at
+    FROM redatings AS r LEFT JOIN calendars AS c ON c.id = r.calendar_id
+        LEFT JOIN policies AS p ON p.id = r.policy_id
+    """
+_PENDING = text("SELECT EXISTS (SELECT FROM redatings WHERE ended_at IS NULL)")
+# By reading calendars it waits for whoever changes them before it takes the row, not after.
+_CLAIM = text(f"{_TASK} WHERE r.ended_at IS NULL ORDER BY r.id LIMIT 1 FOR UPDATE OF r SKIP LOCKED")
+_LIST = text(
+    f"""
+    {_TASK} WHERE (CAST(:before AS uuid) IS NULL OR r.id < CAST(:before AS uuid))
+    ORDER BY r.id DESC LIMIT :most
+    """
+)
+
+_NEXT = text(
+    f"""
+    SELECT ticket_id FROM clocks
+    WHERE (CAST(:after AS uuid) IS NULL OR ticket_id > CAST(:after AS uuid)) AND {_CONCERNED}
+    ORDER BY ticket_id LIMIT :most
+    """
+)
+
+_ADVANCE = text(
+    """
+    UPDATE redatings SET done = done + :done, after_ticket = coalesce(:after, after_ticket),
+        ended_at = :ended_at
+    WHERE id = :id
+    """
+)
+
+
+def _named(scope: Scope) -> dict[str, Any]:
+    return {"calendar_id": scope.calendar_id, "policy_id": scope.policy_id}
+
+
+async def begin_redating(
+    connection: AsyncConnection, id: UUID, scope: Scope, *, now: datetime, by: str
+) -> int:
+    """Have these clocks dated anew, after the commit; how many there are."""
+    about = _named(scope) | {"now": now}
+    await connection.execute(_OVERTAKE, about)
+    total: int = (await connection.execute(_BEGIN, about | {"id": id, "by": by})).scalar_one()
+    return total
+
+
+async def redating_pending(connection: AsyncConnection) -> bool:
+    """Whether there is anything to do."""
+    pending: bool = (await connection.execute(_PENDING)).scalar_one()
+    return pending
+
+
+async def claim_redating(connection: AsyncConnection) -> Redating | None:
+    """The oldest task that nobody else has at hand, until the commit."""
+    row = (await connection.execute(_CLAIM)).first()
+    return None if row is None else Redating(**row._mapping)
+
+
+async def next_concerned(connection: AsyncConnection, task: Redating, most: int) -> list[UUID]:
+    """The next clocks of a task."""
+    about = _named(task.scope) | {"after": task.after_ticket, "most": most}
+    return list((await connection.execute(_NEXT, about)).scalars())
+
+
+async def advance_redating(
+    connection: AsyncConnection, task: Redating, done: list[UUID], *, ended_at: datetime | None
+) -> None:
+    """These clocks are done; with `ended_at` all are."""
+    after = done[-1] if done else None
+    await connection.execute(
+        _ADVANCE, {"id": task.id, "done": len(done), "after": after, "ended_at": ended_at}
+    )
+
+
+async def redatings(
+    connection: AsyncConnection, *, before: UUID | None, most: int
+) -> list[Redating]:
+    """The tasks, newest first."""
+    rows = await connection.execute(_LIST, {"before": before, "most": most})
+    return [Redating(**row._mapping) for row in rows.all()]
