@@ -127,6 +127,43 @@ class Listed(Kind):
         return _ask(gateway, "PATCH", path, json=document.spec, headers={"If-Match": state.etag})
 
 
+@dataclass(frozen=True, slots=True)
+class Named(Kind):
+    """One of a list, whose address ends with its name: POST makes it, PUT replaces it."""
+
+    path: str
+    fields: tuple[str, ...]
+    """What of an answer a spec says; what is empty there may as well be left out."""
+
+    def read(self, gateway: httpx.Client, document: Document) -> State:
+        """What stands in the item of the list."""
+        name = document.names["name"]
+        for item in api.pages(gateway, self.path, limit=100):
+            if item["name"] == name:
+                path = f"{self.path}/{quote(name, safe='')}"
+                return State(self._given(item), path, f'"{item["version"]}"')
+        return State(None, self.path, "")
+
+    def check(self, gateway: httpx.Client, document: Document, state: State) -> Spec:
+        """Asks the service, which undoes what it did."""
+        return self._given(self._send(gateway, document, state, "?dry_run=true").json())
+
+    def write(self, gateway: httpx.Client, document: Document, state: State) -> None:
+        """POST or PUT it."""
+        self._send(gateway, document, state, "")
+
+    def _send(
+        self, gateway: httpx.Client, document: Document, state: State, query: str
+    ) -> httpx.Response:
+        path = f"{state.path}{query}"
+        if state.spec is None:
+            return _ask(gateway, "POST", path, json={**document.names, **document.spec})
+        return _put(gateway, path, document, state)
+
+    def _given(self, answer: Answer) -> Spec:
+        return {field: answer[field] for field in self.fields if answer[field]}
+
+
 def _said(item: Answer, document: Document) -> Spec:
     return {field: item.get(field) for field in document.spec}
 
@@ -188,6 +225,12 @@ KINDS: Mapping[str, Kind] = {
             {"product": "demo", "type": "technical"},
             "/v1/playbooks/{product}/{type}",
             _points,
+        ),
+        Named(
+            "Calendar",
+            {"name": "office"},
+            "/v1/sla/calendars",
+            ("time_zone", "hours", "holidays", "exceptions"),
         ),
         Listed("View", {"team": "support", "name": "Unassigned"}, "/v1/views"),
     )

@@ -37,7 +37,7 @@ def test_a_folder_is_all_its_files_and_an_empty_document_is_none(tmp_path: Path)
     [
         (
             "kind: Settings\nspec: {}",
-            "kind must be one of IntakeSettings, Playbook, ProductSettings",
+            "kind must be one of Calendar, IntakeSettings, ",
         ),
         ("kind: ProductSettings\nspec: {}", "product must be text, such as demo"),
         ("kind: ProductSettings\nproduct: 7\nspec: {}", "product must be text, such as demo"),
