@@ -1,6 +1,8 @@
 """Calendars: written over REST, counted by, and what an edit does to clocks that run."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -230,7 +232,9 @@ async def test_an_edit_dates_what_is_open_anew_and_leaves_verdicts_alone(
     progress = (await sla.client.get("/v1/sla/redating", headers=agent)).json()["items"][0]
     assert (progress["calendar"], progress["done"], progress["total"]) == ("office", 3, 7)
     assert progress["ended_at"] is None
-    await redating.work(sla.database, agreed, batch=3)
+    await asyncio.gather(
+        redating.work(sla.database, agreed, batch=3), redating.work(sla.database, agreed, batch=1)
+    )
     progress = (await sla.client.get("/v1/sla/redating", headers=agent)).json()["items"][0]
     assert (progress["done"], progress["ended_at"] is None) == (7, False)
     async with sla.database.unit_of_work() as uow:
@@ -273,6 +277,45 @@ async def test_an_edit_dates_what_is_open_anew_and_leaves_verdicts_alone(
         assert rows == {(a.kind, a.name, a.due_at) for a in timing.wanted(clock, agreement)}
     assert moved == 3
     assert not [t for t in clock.targets if t.open and t.calendar.version != 2]
+
+
+async def test_a_clock_that_starts_during_the_edit_is_not_forgotten(
+    sla: Any, admin: dict[str, str], count_by: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes by the old calendar finishes before the edit, and is dated anew by it."""
+    await sla.client.post(PATH, json=OFFICE | {"name": "office"}, headers=admin)
+    await count_by("office")
+    sla.clock.set(datetime(2026, 1, 10, 9, tzinfo=UTC))
+    story = sla.ticket("high")
+    wide = of(OFFICE, hours=WORKDAYS | {"saturday": DAY})
+    async with sla.database.unit_of_work() as uow:
+        with monkeypatch.context() as here:
+            here.setattr(sla.database, "unit_of_work", lambda: nullcontext(uow))
+            await sla.hear(story.opened())
+        edit = asyncio.create_task(
+            sla.client.put(f"{PATH}/office", json=wide, headers=admin | {"If-Match": "*"})
+        )
+        async with asyncio.timeout(5):
+            while not await waiting(sla):
+                await asyncio.sleep(0.01)
+    changed = await edit
+    assert (changed.status_code, changed.json()["redating"]) == (200, 1)
+    await redating.work(sla.database, agreed)
+    clock = await clock_of(sla, story)
+    assert [target.calendar.version for target in clock.targets] == [2, 2]
+    assert clock.targets[0].due_at == datetime(2026, 1, 10, 11, tzinfo=UTC)
+
+
+async def waiting(sla: Any) -> bool:
+    """Whether somebody waits to change the calendars."""
+    async with sla.database.reading() as connection:
+        found = await connection.execute(
+            text(
+                "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted"
+                " AND relation = CAST('calendars' AS regclass))"
+            )
+        )
+        return bool(found.scalar())
 
 
 def old_ticket(clock: Clock) -> Any:

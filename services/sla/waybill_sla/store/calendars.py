@@ -70,7 +70,11 @@ _USERS = text(
 
 # Whoever reads an agreement reads calendars, too. So this waits until all have finished that
 # still go by the old one, and the next begin only when the new one is there.
-_ALONE = text("LOCK TABLE calendars IN ACCESS EXCLUSIVE MODE")
+# Others wait behind it: it gives up soon where somebody reads for long, as a backup does.
+_ALONE = (
+    text("SET LOCAL lock_timeout = '2s'"),
+    text("LOCK TABLE calendars IN ACCESS EXCLUSIVE MODE"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,8 @@ def _kept(row: Any) -> Kept:
 
 async def change_alone(connection: AsyncConnection) -> None:
     """Nobody reads an agreement until the commit, and whoever has read one has finished."""
-    await connection.execute(_ALONE)
+    for statement in _ALONE:
+        await connection.execute(statement)
 
 
 async def put_calendar(connection: AsyncConnection, kept: Kept) -> None:
