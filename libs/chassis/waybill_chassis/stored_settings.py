@@ -4,7 +4,7 @@ A document holds what somebody has set. What it leaves out is as the environment
 model says. The service's own document has the scope "", a product's has the product's name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -85,6 +85,8 @@ class Snapshot:
         self._documents = documents
         self._defaults = defaults
         self.stamp = sum(stored.version for stored in documents.values())
+        self.memo: dict[str, Any] = {}
+        """What a service worked out while these settings are in force; gone with any change."""
         self._made: dict[tuple[type[BaseModel], str | None], BaseModel] = {}
         if before is not None:
             self._made = {
@@ -92,6 +94,11 @@ class Snapshot:
                 for key, made in before._made.items()
                 if key[1] is None or before._documents[key[1]] == documents.get(key[1])
             }
+
+    @property
+    def scopes(self) -> Iterable[str]:
+        """Those in which somebody has set something."""
+        return self._documents.keys()
 
     def of(self, model: type[M], scope: str = "") -> M:
         """The settings of a scope.

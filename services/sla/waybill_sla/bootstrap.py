@@ -3,18 +3,19 @@
 from functools import partial
 
 from waybill.sla.v1.service_pb2_grpc import add_ClockServiceServicer_to_server
-from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import events_topic
+from waybill_chassis.http import PerProduct, settings_routes
 from waybill_chassis.process import Periodic
 from waybill_chassis.progress import StreamProgress
 from waybill_chassis.rpc import Servicer
 from waybill_chassis.service import Edges, Runtime
 
-from waybill_sla import calendar_routes, store
+from waybill_sla import calendar_routes
+from waybill_sla.agreed import agreement
 from waybill_sla.consumers import GROUP, consumer
-from waybill_sla.domain.policy import Agreement
 from waybill_sla.events import TOLD
 from waybill_sla.http import router
+from waybill_sla.kept_settings import ProductSettings, SlaSettings
 from waybill_sla.redating import LOOK_SECONDS, work
 from waybill_sla.rpc import SERVICE, Clocks
 from waybill_sla.settings import Settings
@@ -24,21 +25,20 @@ from waybill_sla.timers import Timers
 def build(rt: Runtime[Settings]) -> Edges:
     """What sla shows to the outside."""
     settings = rt.settings
-
-    async def agreement(uow: UnitOfWork) -> Agreement:
-        return await store.agreement(uow.connection, settings.rules())
-
     progress = StreamProgress(settings.kafka_bootstrap_servers, events_topic("intake"), GROUP)
     return Edges(
         title="Waybill sla",
-        routers=[router(rt), calendar_routes.router(rt)],
+        routers=[
+            router(rt),
+            calendar_routes.router(rt),
+            settings_routes(rt.database, "sla", SlaSettings, PerProduct(ProductSettings)),
+        ],
         servicers=[Servicer(add_ClockServiceServicer_to_server, Clocks(rt), SERVICE)],
         consumers=[consumer(rt)],
         timers=[
             progress,
             Timers(
                 rt.database,
-                settings.rules(),
                 progress=progress,
                 wait_seconds=settings.stream_wait_seconds,
                 poll_seconds=settings.poll_seconds,

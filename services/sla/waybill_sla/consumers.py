@@ -1,7 +1,6 @@
 """What sla hears: intake's tickets, who has them by routing, and what comes again by kb."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from waybill.intake.v1 import events_pb2 as intake
@@ -15,7 +14,6 @@ from waybill_chassis.events import Event, InvalidEvent, events_topic, ticket_id
 from waybill_chassis.service import Runtime
 
 from waybill_sla import events, usecases
-from waybill_sla.domain.policy import Rules
 from waybill_sla.domain.ticket import Repetition, SourceEvent
 from waybill_sla.settings import Settings
 from waybill_sla.usecases import Erasure, News
@@ -40,15 +38,15 @@ def consumer(rt: Runtime[Settings]) -> Consumer:
         rt.database,
         bootstrap_servers=rt.settings.kafka_bootstrap_servers,
         group=GROUP,
-        handle=partial(handle, rules=rt.settings.rules()),
+        handle=handle,
         types=HEARD,
         topics=(events_topic("intake"), events_topic("routing"), events_topic("kb")),
     )
 
 
-async def handle(uow: UnitOfWork, batch: Sequence[Event[Any]], rules: Rules) -> None:
+async def handle(uow: UnitOfWork, batch: Sequence[Event[Any]]) -> None:
     """A batch at once: load, decide in memory, write."""
-    await usecases.hear(uow, [news for event in batch for news in news_of(event)], rules)
+    await usecases.hear(uow, [news for event in batch for news in news_of(event)])
     for event in batch:
         if isinstance(message := event.message, intake.PersonErased):
             await erasing.forget(

@@ -59,6 +59,7 @@ def from_ticket(ticket: intake.Ticket, sequence: int) -> Ticket:
         submitter_id=ticket.submitter.id,
         submitter_email=ticket.submitter.email,
         tier=ticket.submitter.tier,
+        tags=tuple(ticket.tags),
         sequence=sequence,
     )
 

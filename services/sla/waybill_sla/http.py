@@ -160,7 +160,6 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 teams=body.teams,
                 comment=body.comment,
                 origin=Origin(person(caller), request_cause("POST /v1/tickets/{id}/escalations")),
-                rules=rt.settings.rules(),
             )
             return respond(view_of(after, uow.now), status=201, version=after.version)
 

@@ -42,4 +42,4 @@ async def _asked(rt: Runtime[Settings], name: str) -> Clock:
     # Its event may still be on the way; heard twice, it counts once.
     news = usecases.News(ticket.id, ticket, ticket.status_since, origin)
     async with rt.database.unit_of_work() as uow:
-        return (await usecases.hear(uow, [news], rt.settings.rules()))[ticket.id]
+        return (await usecases.hear(uow, [news]))[ticket.id]

@@ -65,7 +65,7 @@ def owners(rt: Runtime[Settings], cause: Cause) -> list[Owner[Owned]]:
                 )
                 for owned in batch
             ]
-            await usecases.hear(uow, news, rt.settings.rules())
+            await usecases.hear(uow, news)
 
     tickets = asking(rt.peers.intake, "StreamTickets", StreamTicketsRequest, _ticket)
     assignments = asking(

@@ -11,7 +11,6 @@ from waybill_chassis.database import Database
 from waybill_chassis.problems import Unavailable
 
 from waybill_sla import metrics, store, usecases
-from waybill_sla.domain.policy import Rules
 
 BUSY_SECONDS = 0.05
 """Pause when all that is due is in other hands."""
@@ -43,7 +42,6 @@ class Timers(Generic[Mark]):
     def __init__(
         self,
         database: Database,
-        rules: Rules,
         *,
         progress: Progress[Mark] | None = None,
         wait_seconds: float = 2.0,
@@ -53,7 +51,6 @@ class Timers(Generic[Mark]):
         """Without `progress` it does not wait for what stood in the stream."""
         self._database = database
         self._clock = database.clock
-        self._rules = rules
         self._progress = progress
         self._wait_seconds = wait_seconds
         self._poll_seconds = poll_seconds
@@ -147,7 +144,7 @@ class Timers(Generic[Mark]):
         fired = usecases.Fired()
         try:
             async with self._database.unit_of_work() as uow:
-                fired = await usecases.fire(uow, until, self._rules, most=self._batch)
+                fired = await usecases.fire(uow, until, most=self._batch)
         except BaseException as error:
             for span in fired.spans:
                 span.end(error)

@@ -15,10 +15,11 @@ from waybill_chassis.telemetry import current_trace, timer_span
 from waybill_chassis.telemetry.spans import LightSpan
 
 from waybill_sla import events, store
+from waybill_sla.agreed import agreement
 from waybill_sla.domain import facts, ladder, timing
 from waybill_sla.domain.clock import Clock, Outcome
 from waybill_sla.domain.facts import Hearing
-from waybill_sla.domain.policy import Agreement, Rules
+from waybill_sla.domain.policy import Agreement
 from waybill_sla.domain.telling import TargetAtRisk, TargetBreached, Telling, TicketEscalated
 from waybill_sla.domain.ticket import Repetition, Ticket, Wait
 from waybill_sla.domain.words import Level, TimerKind, Trigger
@@ -50,12 +51,12 @@ class News:
     again: bool = False
 
 
-async def hear(uow: UnitOfWork, news: Sequence[News], rules: Rules) -> dict[UUID, Clock]:
+async def hear(uow: UnitOfWork, news: Sequence[News]) -> dict[UUID, Clock]:
     """Take in facts in their order: load all clocks, decide in memory, write what changed."""
     if not news:
         return {}
-    agreed = await store.agreement(uow.connection, rules)
     loaded = await store.lock(uow.connection, (item.ticket_id for item in news))
+    agreed = await agreement(uow)
     clocks = {id: found.clock for id, found in loaded.items()}
     last: dict[UUID, News] = {}
     for item in news:
@@ -96,13 +97,13 @@ class Fired:
     lags: list[tuple[str, float]] = field(default_factory=list)
 
 
-async def fire(uow: UnitOfWork, until: datetime, rules: Rules, *, most: int) -> Fired:
+async def fire(uow: UnitOfWork, until: datetime, *, most: int) -> Fired:
     """Do what was due at `until`, of about `most` timers; whatever is stale just goes away."""
     fired = Fired()
     loaded = await store.claim(uow.connection, until, most)
     if not loaded:
         return fired
-    agreed = await store.agreement(uow.connection, rules)
+    agreed = await agreement(uow)
     changes = []
     for found in loaded.values():
         try:
@@ -170,11 +171,10 @@ async def escalate(
     teams: tuple[str, ...],
     comment: str,
     origin: Origin,
-    rules: Rules,
 ) -> Clock:
     """A person escalates a ticket whose clock is known."""
-    agreed = await store.agreement(uow.connection, rules)
     loaded = (await store.lock(uow.connection, [ticket_id]))[ticket_id]
+    agreed = await agreement(uow)
     if loaded.clock.ticket is None:
         raise unknown_ticket(ticket_id)
     outcome = ladder.by_hand(loaded.clock, level, teams, comment, uow.now)

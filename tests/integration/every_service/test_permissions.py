@@ -101,6 +101,10 @@ TABLE = {
     "sla": """
         GET  /v1/sla/at-risk                     133+++++++3
         GET  /v1/sla/policies                    133+++++++3
+        GET  /v1/sla/settings                    133+++++333
+        PUT  /v1/sla/settings                    1333333+333
+        GET  /v1/sla/settings/{product}          133+4+4++43
+        PUT  /v1/sla/settings/{product}          1333333++43
         GET  /v1/sla/calendars                   133+++++++3
         POST /v1/sla/calendars                   1333333+333
         GET  /v1/sla/calendars/{calendar}        133+++++++3
@@ -161,6 +165,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/tickets/{id}/links": {"ticket": "{id}"},
     "PUT /v1/playbooks/{product}/{type}": {"points": [{"id": "thanked", "title": "Thanked"}]},
     "PUT /v1/tickets/{id}/checklist/{point}": {"state": "done"},
+    "PUT /v1/sla/settings": {"reminder_1": "PT12H"},
+    "PUT /v1/sla/settings/{product}": {"follow_ups": {"reminder_1": "PT12H"}},
     "PUT /v1/intake/settings": {"triage_threshold": 0.9},
     "PUT /v1/intake/settings/{product}": {"order_link": "https://shop.example/{ref}"},
     "POST /v1/tickets/{id}/rating": {"score": 5},

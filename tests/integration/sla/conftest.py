@@ -24,7 +24,6 @@ from waybill_chassis.testing.services import TestedService, tested_service
 from waybill_chassis.testing.tokens import Mint
 from waybill_sla.bootstrap import build
 from waybill_sla.consumers import handle
-from waybill_sla.domain.policy import Rules
 from waybill_sla.settings import Settings
 from waybill_sla.timers import Timers
 
@@ -141,7 +140,7 @@ class Sla:
         self.client = service.client
         self.mint = service.mint
         self.database = service.rt.database
-        self.timers: Timers[Any] = Timers(self.database, Rules())
+        self.timers: Timers[Any] = Timers(self.database)
         self._numbers = 0
 
     def ticket(self, priority: str = "medium", **fields: Any) -> Story:
@@ -164,7 +163,7 @@ class Sla:
 
     async def hear(self, *events: Event[Any]) -> None:
         async with self.database.unit_of_work() as uow:
-            await handle(uow, events, Rules())
+            await handle(uow, events)
 
     async def pass_time(self, **by: float) -> None:
         """Move the clock and fire what comes due."""

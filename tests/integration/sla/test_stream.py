@@ -12,12 +12,11 @@ from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import Event, headers
 from waybill_chassis.progress import StreamProgress
 from waybill_sla import consumers
-from waybill_sla.domain.policy import Rules
 from waybill_sla.timers import Timers
 
 
 async def handle(uow: UnitOfWork, batch: Sequence[Event[Any]]) -> None:
-    await consumers.handle(uow, batch, Rules())
+    await consumers.handle(uow, batch)
 
 
 async def test_an_answer_that_stands_in_the_stream_at_the_deadline_is_heard_first(
@@ -66,7 +65,7 @@ async def test_an_answer_that_stands_in_the_stream_at_the_deadline_is_heard_firs
         await publish(story.replied(start + timedelta(minutes=14)))
         await sla.hear(story.assigned(start))
         sla.clock.advance(timedelta(minutes=15))
-        timers = Timers(sla.database, Rules(), progress=progress, wait_seconds=60)
+        timers = Timers(sla.database, progress=progress, wait_seconds=60)
         turn = asyncio.create_task(timers.turn())
         await second.start()
         await turn

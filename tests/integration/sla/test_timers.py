@@ -14,7 +14,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from waybill_chassis.database import Database
 from waybill_chassis.problems import Unavailable
-from waybill_sla.domain.policy import Rules
 from waybill_sla.timers import Timers
 
 TICKETS = 60
@@ -25,13 +24,12 @@ import asyncio, sys
 from datetime import datetime
 from waybill_chassis.clock import ManualClock
 from waybill_chassis.database import Database
-from waybill_sla.domain.policy import Rules
 from waybill_sla.timers import Timers
 
 async def main(url, now):
     clock = ManualClock(datetime.fromisoformat(now))
     database = Database(url, service="sla", clock=clock)
-    timers = Timers(database, Rules(), batch=1)
+    timers = Timers(database, batch=1)
     await timers.start()
     print("started", flush=True)
     await timers.wait()
@@ -164,7 +162,7 @@ async def test_a_failure_at_any_statement_leaves_all_as_it_was(sla: Any, table: 
 async def test_replicas_share_the_work(sla: Any) -> None:
     """Several that fire at once take different timers, and none twice."""
     stories = await overdue_tickets(sla)
-    replicas = [Timers(sla.database, Rules(), batch=7) for _ in range(4)]
+    replicas = [Timers(sla.database, batch=7) for _ in range(4)]
     async with asyncio.timeout(30):
         while await due(sla.database, sla.clock.now()):
             await asyncio.gather(*(replica.turn() for replica in replicas))
@@ -177,7 +175,7 @@ async def test_it_waits_for_what_stood_in_the_stream(sla: Any) -> None:
     start = sla.clock.now()
     await sla.hear(story.opened(), story.assigned(start))
     gate = Gate()
-    timers = Timers(sla.database, Rules(), progress=gate, wait_seconds=60)
+    timers = Timers(sla.database, progress=gate, wait_seconds=60)
     sla.clock.advance(timedelta(minutes=15))
     turn = asyncio.create_task(timers.turn())
     await asyncio.wait_for(gate.asked.wait(), 30)
@@ -192,7 +190,7 @@ async def test_it_waits_for_the_stream_only_so_long(sla: Any, away: bool) -> Non
     """A group that lags, or a broker that is away, holds no deadline up for ever."""
     story = sla.ticket("urgent")
     await sla.hear(story.opened())
-    timers = Timers(sla.database, Rules(), progress=Gate(away=away), wait_seconds=0.1)
+    timers = Timers(sla.database, progress=Gate(away=away), wait_seconds=0.1)
     sla.clock.advance(timedelta(minutes=15))
     await timers.turn()
     assert "TargetBreached" in await sla.names(story)
@@ -232,7 +230,7 @@ async def test_a_clock_that_cannot_be_judged_holds_up_no_other(sla: Any) -> None
 
 async def test_the_running_part_fires_by_itself_and_is_woken_by_a_commit(sla: Any) -> None:
     """What this process arms nearer than the next look is seen at once, not at the next poll."""
-    timers = Timers(sla.database, Rules(), poll_seconds=3600)
+    timers = Timers(sla.database, poll_seconds=3600)
     await timers.start()
     try:
         story = sla.ticket("urgent")

@@ -2,6 +2,8 @@ from datetime import timedelta
 
 import pytest
 from waybill_chassis.settings import load
+from waybill_chassis.stored_settings import Snapshot
+from waybill_sla import kept_settings
 from waybill_sla.domain.words import FollowUp
 from waybill_sla.settings import Settings
 
@@ -11,7 +13,7 @@ def test_the_numbers_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAYBILL_SLA_WARN_SHARES", "0.8, 0.5")
     monkeypatch.setenv("WAYBILL_SLA_AT_RISK_SHARE", "0.8")
     monkeypatch.setenv("WAYBILL_SLA_REMINDER_1", "PT2H")
-    rules = load(Settings).rules()
+    rules = kept_settings.rules(Snapshot(defaults=load(Settings)))
     assert (rules.shares, rules.at_risk_share) == ((0.5, 0.8), 0.8)
     assert rules.follow_ups[FollowUp.REMINDER_1] == timedelta(hours=2)
 

@@ -50,7 +50,7 @@ def hear_ticket(
         before = replace(clock, segments=ledger.begun(ticket, hearing.event_id))
     else:
         before = clock
-    policy = agreed.policies.choose(ticket, _pinned(clock))
+    policy = agreed.policies.choose(ticket, _pinned(clock), known)
     after = replace(
         before,
         ticket=ticket,
@@ -86,7 +86,9 @@ def hear_ticket(
             for telling in _changes(old, new, after, hearing)
         ),
     )
-    return ladder.climb(_stamped(after, told, hearing.now), told, agreed.ladder, hearing.now)
+    return ladder.climb(
+        _stamped(after, told, hearing.now), told, agreed.ladder_of(after), hearing.now
+    )
 
 
 def redate(clock: Clock, hearing: Hearing, agreed: Agreement, *, anew: bool = False) -> Outcome:
@@ -97,7 +99,7 @@ def redate(clock: Clock, hearing: Hearing, agreed: Agreement, *, anew: bool = Fa
     ticket = clock.ticket
     if ticket is None or clock.state is ClockState.STOPPED:
         return Outcome(clock)
-    policy = agreed.policies.choose(ticket, None if anew else _pinned(clock))
+    policy = agreed.policies.choose(ticket, None if anew else _pinned(clock), ticket)
     after = replace(
         clock,
         policy_id=policy.id,
@@ -127,7 +129,9 @@ def redate(clock: Clock, hearing: Hearing, agreed: Agreement, *, anew: bool = Fa
             for telling in _changes(old, new, after, hearing)
         ),
     )
-    return ladder.climb(_stamped(after, told, hearing.now), told, agreed.ladder, hearing.now)
+    return ladder.climb(
+        _stamped(after, told, hearing.now), told, agreed.ladder_of(after), hearing.now
+    )
 
 
 def hear_wait(clock: Clock, wait: Wait) -> Outcome:
@@ -144,7 +148,7 @@ def hear_repetition(
     if clock.repetition is not None and repetition.count <= clock.repetition.count:
         return Outcome(clock)
     clock = replace(clock, repetition=repetition)
-    return ladder.climb(clock, (), agreed.ladder, now) if clock.ticket else Outcome(clock)
+    return ladder.climb(clock, (), agreed.ladder_of(clock), now) if clock.ticket else Outcome(clock)
 
 
 def forget_person(clock: Clock, submitter_id: str) -> Outcome:

@@ -104,7 +104,7 @@ def _climbed(
         rung.level,
         clock.level,
         rung.trigger,
-        (rung.level.slug,),
+        rung.teams or (rung.level.slug,),
         target=target,
         rung=rung.name,
         led_by=clock.repetition.event
@@ -123,6 +123,7 @@ def _concerns(rung: Rung, clock: Clock) -> bool:
         ticket is not None
         and ticket.status in UNSOLVED
         and rung.priority in (None, ticket.priority)
+        and rung.type in (None, ticket.type)
     )
 
 

@@ -29,6 +29,7 @@ class Ticket:
     submitter_email: str
     tier: str
     sequence: int
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

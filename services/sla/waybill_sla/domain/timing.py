@@ -37,7 +37,7 @@ def wanted(clock: Clock, agreed: Agreement) -> frozenset[Alarm]:
             found += _deadlines(clock, target, agreed)
         found += [
             Alarm(TimerKind.UNASSIGNED, rung.name, 0.0, due, 0)
-            for rung, due in ladder.waits(clock, agreed.ladder)
+            for rung, due in ladder.waits(clock, agreed.ladder_of(clock))
         ]
     return frozenset(found)
 
@@ -75,7 +75,13 @@ def _follow_ups(clock: Clock, agreed: Agreement) -> list[Alarm]:
     ticket = clock.ticket
     assert ticket is not None
     return [
-        Alarm(kind, kind, 0.0, ticket.episode_since + agreed.rules.follow_ups[kind], ticket.episode)
+        Alarm(
+            kind,
+            kind,
+            0.0,
+            ticket.episode_since + agreed.rules.follow_up(kind, ticket.product),
+            ticket.episode,
+        )
         for kind in _FOLLOWED.get(ticket.status, ())
     ]
 
@@ -110,7 +116,7 @@ def fire(clock: Clock, alarm: Alarm, agreed: Agreement, now: datetime, event_id:
         case TimerKind.DUE:
             return _breach(clock, alarm, agreed, now, event_id)
         case TimerKind.UNASSIGNED:
-            rung = next(rung for rung in agreed.ladder if rung.name == alarm.name)
+            rung = next(rung for rung in agreed.ladder_of(clock) if rung.name == alarm.name)
             return ladder.too_long_unassigned(clock, rung, now)
         case FollowUp() as kind:
             return Outcome(
@@ -133,7 +139,7 @@ def _warn(clock: Clock, alarm: Alarm, agreed: Agreement, now: datetime) -> Outco
         warned_share=alarm.share,
         state=open_state(clock, alarm.share, agreed.rules),
     )
-    return ladder.climb(_with(clock, changed, now), (telling,), agreed.ladder, now)
+    return ladder.climb(_with(clock, changed, now), (telling,), agreed.ladder_of(clock), now)
 
 
 def _breach(clock: Clock, alarm: Alarm, agreed: Agreement, now: datetime, id: UUID) -> Outcome:
@@ -142,7 +148,7 @@ def _breach(clock: Clock, alarm: Alarm, agreed: Agreement, now: datetime, id: UU
     changed = replace(
         target, state=TargetState.BREACHED, breached_at=target.due_at, breach_event_id=id
     )
-    return ladder.climb(_with(clock, changed, now), (telling,), agreed.ladder, now)
+    return ladder.climb(_with(clock, changed, now), (telling,), agreed.ladder_of(clock), now)
 
 
 def _named(clock: Clock, alarm: Alarm) -> Target:

@@ -1,6 +1,6 @@
 """Tables and every SQL statement."""
 
-from waybill_sla.store.agreed import agreement, policies
+from waybill_sla.store.agreed import Stamp, agreement, policies, stamp
 from waybill_sla.store.clocks import (
     Loaded,
     Timer,
@@ -16,6 +16,7 @@ __all__ = [
     "AtRisk",
     "Changed",
     "Loaded",
+    "Stamp",
     "Timer",
     "agreement",
     "at_risk",
@@ -28,4 +29,5 @@ __all__ = [
     "policies",
     "save",
     "sequences",
+    "stamp",
 ]

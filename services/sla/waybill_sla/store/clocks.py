@@ -116,6 +116,7 @@ PICTURE = (
     "submitter_id",
     "submitter_email",
     "tier",
+    "tags",
 )
 
 
@@ -244,5 +245,6 @@ def _ticket(row: Row[Any]) -> Ticket:
             "priority": Priority(row.priority),
             "status": Status(row.status),
             "sequence": row.intake_sequence,
+            "tags": tuple(row.tags or ()),
         }
     )
