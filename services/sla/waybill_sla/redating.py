@@ -56,9 +56,9 @@ async def step(uow: UnitOfWork, agreed: Agreed, *, most: int) -> bool:
     task = await redatings.claim_redating(uow.connection)
     if task is None:
         return False
-    ids = await redatings.next_concerned(uow.connection, task, most)
-    if ids:
-        loaded = await store.lock(uow.connection, ids)
+    following = await redatings.next_concerned(uow.connection, task, most)
+    if following.ids:
+        loaded = await store.lock(uow.connection, following.ids)
         agreement = await agreed(uow)
         changes = []
         for found in loaded.values():
@@ -71,8 +71,7 @@ async def step(uow: UnitOfWork, agreed: Agreed, *, most: int) -> bool:
                 usecases.changed(found, outcome.clock, agreement, at=uow.now, trace=None)
             )
         await store.save(uow.connection, changes)
-    ended = uow.now if len(ids) < most else None
-    await redatings.advance_redating(uow.connection, task, ids, ended_at=ended)
+    await redatings.advance_redating(uow.connection, task, following, uow.now)
     return True
 
 

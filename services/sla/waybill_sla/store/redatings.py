@@ -78,11 +78,20 @@ _LIST = text(
     """
 )
 
+# So many clocks are looked at in one go, however few of them are concerned.
+_AT_ONCE = 5000
 _NEXT = text(
     f"""
-    SELECT ticket_id FROM clocks
-    WHERE (CAST(:after AS uuid) IS NULL OR ticket_id > CAST(:after AS uuid)) AND {_CONCERNED}
-    ORDER BY ticket_id LIMIT :most
+    WITH page AS MATERIALIZED (
+        SELECT ticket_id, state, calendar_id, policy_id FROM clocks
+        WHERE ticket_id > coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
+        ORDER BY ticket_id LIMIT {_AT_ONCE}
+    ), found AS (
+        SELECT ticket_id FROM page WHERE {_CONCERNED} ORDER BY ticket_id LIMIT :most
+    )
+    SELECT ARRAY(SELECT ticket_id FROM found ORDER BY ticket_id) AS ids,
+        (SELECT count(*) FROM page) AS looked_at,
+        (SELECT ticket_id FROM page ORDER BY ticket_id DESC LIMIT 1) AS last
     """
 )
 
@@ -121,19 +130,36 @@ async def claim_redating(connection: AsyncConnection) -> Redating | None:
     return None if row is None else Redating(**row._mapping)
 
 
-async def next_concerned(connection: AsyncConnection, task: Redating, most: int) -> list[UUID]:
-    """The next clocks of a task."""
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The next clocks of a task, how far that is, and whether there are none behind them."""
+
+    ids: list[UUID]
+    reached: UUID | None
+    all: bool
+
+
+async def next_concerned(connection: AsyncConnection, task: Redating, most: int) -> Next:
+    """The next clocks of a task, at most so many."""
     about = _named(task.scope) | {"after": task.after_ticket, "most": most}
-    return list((await connection.execute(_NEXT, about)).scalars())
+    row = (await connection.execute(_NEXT, about)).one()
+    if len(row.ids) == most:
+        return Next(row.ids, row.ids[-1], all=False)
+    return Next(row.ids, row.last, all=row.looked_at < _AT_ONCE)
 
 
 async def advance_redating(
-    connection: AsyncConnection, task: Redating, done: list[UUID], *, ended_at: datetime | None
+    connection: AsyncConnection, task: Redating, done: Next, now: datetime
 ) -> None:
-    """These clocks are done; with `ended_at` all are."""
-    after = done[-1] if done else None
+    """These clocks are done."""
     await connection.execute(
-        _ADVANCE, {"id": task.id, "done": len(done), "after": after, "ended_at": ended_at}
+        _ADVANCE,
+        {
+            "id": task.id,
+            "done": len(done.ids),
+            "after": done.reached,
+            "ended_at": now if done.all else None,
+        },
     )
 
 
