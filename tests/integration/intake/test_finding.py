@@ -14,6 +14,7 @@ from waybill.routing.v1.assignment_pb2 import ASSIGNMENT_STATE_ASSIGNED, Assignm
 from waybill.sla.v1 import events_pb2 as sla
 from waybill.sla.v1.clock_pb2 import Clock, Target
 from waybill_chassis.times import timestamp
+from waybill_intake.store.finding.kept import facet
 
 KIM: dict[str, Any] = {"role": "submitter", "sub": "kim@example.com"}
 
@@ -300,10 +301,11 @@ async def test_counts_are_exact_up_to_ten_thousand(intake: Any) -> None:
                 """
                 INSERT INTO ticket_list SELECT uuidv7(), 'closed',
                     CASE WHEN i <= 10000 THEN 'shop' ELSE 'bank' END, 2, NULL,
-                    now(), now(), now(), now(), 'infinity', ARRAY['type:order']
+                    now(), now(), now(), now(), 'infinity', ARRAY[CAST(:facet AS bigint)]
                 FROM generate_series(1, 10001) AS i
                 """
-            )
+            ),
+            {"facet": facet("type", "order")},
         )
     assert await intake.ask("GET", "/v1/tickets/count?type=order") == {
         "count": 10000, "exact": False, "text": "10000+",

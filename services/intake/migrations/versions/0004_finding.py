@@ -20,7 +20,7 @@ CREATE TABLE ticket_list (
     resolved_at timestamptz,
     closed_at timestamptz,
     due_at timestamptz NOT NULL,
-    facets text[] NOT NULL
+    facets bigint[] NOT NULL
 ) PARTITION BY LIST (status);
 
 CREATE TABLE ticket_list_open PARTITION OF ticket_list

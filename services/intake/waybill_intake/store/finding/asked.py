@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from hashlib import md5
 from typing import Any
 from uuid import UUID
 
-from waybill_intake.store.finding.kept import CONFIGURATION, HASTE, LONGEST_FACET
+from waybill_intake.store.finding.kept import CONFIGURATION, HASTE, facet
 
 
 class Sort(StrEnum):
@@ -61,7 +60,7 @@ _CLOSED = ("closed",)
 _STATUSES = {"unassigned": _OPEN, "due": _OPEN, "reason": _CLOSED, "rating": _CLOSED,
              "closed": _CLOSED}  # fmt: skip
 _IDS = "SELECT id FROM submitters WHERE email"
-_KINDS = {UUID: "uuid", datetime: "timestamptz", int: "int"}
+_KINDS = {UUID: "uuid", datetime: "timestamptz", int: "bigint"}
 
 
 class Asked:
@@ -146,7 +145,7 @@ class Asked:
                 self.require(f"l.submitter_id = ANY(ARRAY({_IDS} = ANY({{}})))", emails)
 
     def _facets(self, facets: Sequence[tuple[str, Sequence[str]]]) -> None:
-        every: list[str] = []
+        every: list[int] = []
         for name, values in facets:
             found = [facet(name, value) for value in values]
             if len(found) == 1:
@@ -174,13 +173,6 @@ class Asked:
         for name, values in filter.facets:
             if sort is Sort.PRIORITY and name == "priority":
                 self.require("l.haste = ANY({})", [HASTE.index(value) for value in values])
-
-
-def facet(name: str, value: str) -> str:
-    """A field and a value of it in one word, as `kept` writes it."""
-    found = f"{name}:{value}"
-    long = name == "custom" and len(found) > LONGEST_FACET
-    return f"md5:{md5(found.encode(), usedforsecurity=False).hexdigest()}" if long else found
 
 
 def _kind(value: Any) -> str:

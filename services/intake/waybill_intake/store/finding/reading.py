@@ -34,7 +34,6 @@ _PLANNING = {
     "cpu_tuple_cost": "0.05",
     "cpu_operator_cost": "0.001",
     "effective_io_concurrency": "0",
-    "cpu_index_tuple_cost": "0.02",
     "max_parallel_workers_per_gather": "0",
 }
 _PREPARE = text(
