@@ -181,6 +181,12 @@ async def open_ticket(docket: Docket, opening: Opening) -> tuple[Ticket, bool]:
     return ticket, ticket.occurrences == 1
 
 
+async def open_new(docket: Docket, openings: Sequence[Opening]) -> list[Ticket]:
+    """Take in tickets that `check` has nothing against, without references and uploads."""
+    reception = await Reception.prepare(docket, openings, {})
+    return [reception.open(opening) for opening in openings]
+
+
 def post_message(
     docket: Docket,
     ticket: Ticket,
@@ -224,7 +230,7 @@ def change_status(
     reason: CloseReason | None = None,
     comment: str = "",
 ) -> None:
-    """Move the ticket by hand.
+    """Move the ticket by hand; what an agent asks the user with it is said in the conversation.
 
     An agent resolves it only once the required points of its checklist are settled; for that
     `docket.know_playbooks` comes first.
@@ -232,6 +238,10 @@ def change_status(
     moved = move(ticket, to, origin.actor.kind, docket.now, reason=reason, comment=comment)
     if to is Status.RESOLVED and origin.actor.kind is ActorKind.AGENT:
         require_settled(docket.playbook(ticket), ticket)
+    if to is Status.AWAITING_USER and comment:
+        # Whom nobody tells the question cannot answer it.
+        post_message(docket, ticket, origin, kind=MessageKind.REPLY, body=comment)
+        moved = move(docket.get(ticket.id), to, origin.actor.kind, docket.now)
     docket.note([moved], origin)
 
 

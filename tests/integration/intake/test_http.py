@@ -214,6 +214,46 @@ async def test_an_idempotency_key_opens_one_ticket(intake: Any) -> None:
     assert await intake.count("tickets") == 1
 
 
+async def test_tickets_that_are_opened_at_once_are_each_opened_once(intake: Any) -> None:
+    """Each has its own number, event, log and answer; whoever is refused hurts nobody."""
+    schema = {"type": "object", "properties": {"seat": {"type": "integer"}}}
+    await intake.ask(
+        "PUT",
+        "/v1/intake/settings/shop",
+        {"custom_fields": schema},
+        headers=intake.token("admin") | {"If-Match": "*"},
+    )
+
+    def body(number: int) -> dict[str, Any]:
+        person = {"email": f"kim{number % 3}@example.com"}
+        wrong = {"custom_fields": {"seat": "x"}} if number == 7 else {}
+        return NEW | {"product": "shop", "title": f"No {number}", "submitter": person} | wrong
+
+    async def open_one(number: int) -> dict[str, Any]:
+        headers = intake.token() | {"Idempotency-Key": f"k{number}"}
+        status = 422 if number == 7 else 201
+        found: dict[str, Any] = await intake.ask(
+            "POST", "/v1/tickets", body(number), status=status, headers=headers
+        )
+        return found
+
+    answers = await asyncio.gather(*map(open_one, range(20)))
+    refused = answers.pop(7)
+    assert refused["errors"][0]["field"] == "custom_fields.seat"
+    assert len({ticket["number"] for ticket in answers}) == 19
+    for ticket in answers:
+        number = int(ticket["title"].split()[1])
+        assert ticket["submitter"]["email"] == f"kim{number % 3}@example.com"
+        assert await intake.ask("GET", f"/v1/tickets/{ticket['id']}") == ticket
+        (opened,) = await intake.told(ticket)
+        assert (opened.name, opened.sequence) == ("TicketOpened", 1)
+        log = await intake.ask("GET", f"/v1/tickets/{ticket['id']}/log")
+        assert [line["event_id"] for line in log["items"]] == [opened.id]
+    again = await asyncio.gather(*map(open_one, range(20)))
+    assert [ticket for number, ticket in enumerate(again) if number != 7] == answers
+    assert await intake.count("tickets") == 19
+
+
 async def test_lists_are_filtered_and_paged(intake: Any) -> None:
     """The newest first; each filter narrows; the cursor misses and repeats nothing."""
     made = []
@@ -342,3 +382,40 @@ async def test_links_and_ratings_are_made_once(intake: Any) -> None:
     await intake.ask("POST", f"{path}/rating", {"score": 5}, status=403)
     await intake.ask("POST", f"{path}/rating", {"score": 5}, status=201, **kim)
     await intake.ask("POST", f"{path}/rating", {"score": 4}, status=409, **kim)
+
+
+async def test_submitters_are_shown_the_links_of_their_own_story_only(intake: Any) -> None:
+    """What a ticket blocks, or is like, may be somebody else's; agents and products see it."""
+    ticket, other = await intake.open(), await intake.open(submitter={"email": "lee@example.com"})
+    path = f"/v1/tickets/{ticket['id']}"
+    for kind in ("blocks", "related"):
+        body = {"ticket": other["id"], "kind": kind}
+        await intake.ask("POST", f"{path}/links", body, status=201)
+    moved = await intake.move(ticket, "resolved", "closed")
+    own = {"role": "submitter", "email": "kim@example.com"}
+    answer = await intake.ask("POST", f"{path}/messages", {"body": "Again."}, status=201, **own)
+    assert [one["kind"] for one in moved["links"]] == ["blocks", "related"]
+    shown = await intake.ask("GET", path, **own)
+    assert [one["ticket_id"] for one in shown["links"]] == [answer["ticket_id"]]
+    (listed,) = (await intake.ask("GET", "/v1/tickets?status=closed", **own))["items"]
+    assert listed["links"] == shown["links"]
+    assert len((await intake.ask("GET", path, role="service"))["links"]) == 3
+
+
+async def test_what_an_agent_asks_with_a_move_reaches_the_user(intake: Any) -> None:
+    """The question is a reply, and what was said with any move stands in the log."""
+    ticket = await intake.open()
+    path = f"/v1/tickets/{ticket['id']}"
+    ask = {"to": "awaiting_user", "comment": "Which model\nis it?"}
+    await intake.ask("POST", f"{path}/transitions", ask, status=409)
+    await intake.move(ticket, "in_progress")
+    asked = await intake.ask("POST", f"{path}/transitions", ask)
+    assert (asked["status"], asked["first_response_at"] is None) == ("awaiting_user", False)
+    own = {"role": "submitter", "email": "kim@example.com"}
+    (said,) = (await intake.ask("GET", f"{path}/messages", **own))["items"]
+    assert (said["kind"], said["body"]) == ("reply", ask["comment"])
+    done = {"to": "resolved", "comment": "Replaced it."}
+    await intake.ask("POST", f"{path}/transitions", done)
+    lines = [one["summary"] for one in (await intake.ask("GET", f"{path}/log"))["items"]]
+    assert lines[-1] == "awaiting_user -> resolved: Replaced it."
+    assert "in_progress -> awaiting_user" in lines

@@ -14,6 +14,7 @@ from waybill_chassis.http.paging import Cursor, CursorParam, Limit, Page
 from waybill_chassis.http.rendering import etag, problem_response, render, respond
 from waybill_chassis.http.server import HttpServer
 from waybill_chassis.http.settings import DryRun, PerProduct, settings_routes
+from waybill_chassis.http.sharing import Sharing
 from waybill_chassis.http.versions import (
     ExpectedVersion,
     RequiredVersion,
@@ -41,6 +42,7 @@ __all__ = [
     "RequiredVersion",
     "ResponseModel",
     "RunOnce",
+    "Sharing",
     "create_app",
     "etag",
     "expected_version",

@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import re
 from asyncio import Lock
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -49,6 +51,26 @@ _KEEP = text(
     WHERE scope = :scope AND key = :key
     """
 )
+_CLAIM_ALL = text(
+    """
+    INSERT INTO idempotency_keys (scope, key, body_sha256, created_at)
+    SELECT scope, key, body_sha256, CAST(:now AS timestamptz) FROM unnest(
+        CAST(:scopes AS text[]), CAST(:keys AS text[]), CAST(:digests AS bytea[])
+    ) AS c (scope, key, body_sha256)
+    ORDER BY scope, key ON CONFLICT DO NOTHING RETURNING scope, key
+    """
+)
+_KEEP_ALL = text(
+    """
+    UPDATE idempotency_keys i SET status = a.status, headers = CAST(a.headers AS jsonb),
+        body = a.body
+    FROM unnest(
+        CAST(:scopes AS text[]), CAST(:keys AS text[]), CAST(:status AS smallint[]),
+        CAST(:headers AS text[]), CAST(:bodies AS bytea[])
+    ) AS a (scope, key, status, headers, body)
+    WHERE i.scope = a.scope AND i.key = a.key
+    """
+)
 _PRUNE = text(
     """
     DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
@@ -56,6 +78,19 @@ _PRUNE = text(
         FOR UPDATE SKIP LOCKED))
     """
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A key that a request takes, where it counts, and for which body."""
+
+    scope: str
+    key: str
+    body_sha256: bytes
+
+
+Share = Callable[[Claim, Callable[[], Awaitable[Response]]], Awaitable[Response]]
+"""Runs a request's effect together with others', or alone as the second argument does."""
 
 
 class Once:
@@ -68,13 +103,19 @@ class Once:
         self._key = key
 
     async def __call__(
-        self, effect: Effect, *, body_sha256: bytes | None = None, keep: bool = True
+        self,
+        effect: Effect,
+        *,
+        body_sha256: bytes | None = None,
+        keep: bool = True,
+        share: Share | None = None,
     ) -> Response:
         """What `effect` answers, or what it answered the first time.
 
         An effect that raises leaves nothing behind, so the same key may be tried again. The
         body's hash need only be given for a body that was read as a stream. Without `keep` the
-        answer is a look at what would be, and nothing is remembered.
+        answer is a look at what would be, and nothing is remembered. With `share` a request that
+        has a key may be answered together with others.
         """
         equipment = equipment_of(self._request)
         if equipment.database is None:
@@ -87,7 +128,10 @@ class Once:
         scope = scope_of(who, self._request.method, self._request.url.path)
         lock = equipment.key_locks.setdefault((scope, self._key), Lock())
         async with _held(lock):
-            return await run_once(equipment.database, scope, self._key, digest, effect)
+            alone = partial(run_once, equipment.database, scope, self._key, digest, effect)
+            if share is None:
+                return await alone()
+            return await share(Claim(scope, self._key, digest), alone)
 
 
 def scope_of(who: str, method: str, path: str) -> str:
@@ -119,9 +163,7 @@ async def run_once(
                 raise
             if claimed:
                 response = await effect(uow)
-                headers = response.headers
-                kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
-                answer = {"status": response.status_code, "headers": to_json(kept).decode()}
+                answer = {"status": response.status_code, "headers": _kept_headers(response)}
                 uow.later(_KEEP, here | answer | {"body": bytes(response.body)})
                 return response
             stored = (await uow.execute(_STORED, here)).first()
@@ -129,6 +171,42 @@ async def run_once(
             if stored is not None:
                 return _repeated(bytes(stored.body_sha256), body_sha256, stored)
     raise _still_running()
+
+
+async def claim_all(uow: UnitOfWork, claims: Sequence[Claim]) -> Collection[Claim]:
+    """Take these keys, each for another request; those that are taken already are left out."""
+    rows = await uow.execute(
+        _CLAIM_ALL,
+        {
+            "scopes": [claim.scope for claim in claims],
+            "keys": [claim.key for claim in claims],
+            "digests": [claim.body_sha256 for claim in claims],
+            "now": uow.now,
+        },
+    )
+    claimed = {(row.scope, row.key) for row in rows}
+    return {claim for claim in claims if (claim.scope, claim.key) in claimed}
+
+
+def keep_all(uow: UnitOfWork, answers: Sequence[tuple[Claim, Response]]) -> None:
+    """Keep what is answered to those that took a key."""
+    responses = [response for _, response in answers]
+    uow.later(
+        _KEEP_ALL,
+        {
+            "scopes": [claim.scope for claim, _ in answers],
+            "keys": [claim.key for claim, _ in answers],
+            "status": [response.status_code for response in responses],
+            "headers": [_kept_headers(response) for response in responses],
+            "bodies": [bytes(response.body) for response in responses],
+        },
+    )
+
+
+def _kept_headers(response: Response) -> str:
+    headers = response.headers
+    kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+    return to_json(kept).decode()
 
 
 def _repeated(first: bytes, now: bytes, stored: object) -> Response:

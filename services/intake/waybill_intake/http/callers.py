@@ -12,6 +12,7 @@ from waybill_chassis.auth import Principal
 from waybill_chassis.causes import request_cause
 from waybill_chassis.http import respond
 from waybill_chassis.lookup import unknown_ticket
+from waybill_chassis.stored_settings import Snapshot
 
 from waybill_intake import access
 from waybill_intake.docket import Docket, Origin
@@ -69,8 +70,18 @@ async def shown(
     files = await attachments.of_ticket(docket.uow.connection, ticket)
     seen = lists.Seen(ticket, known.get(id, Facts()), files)
     return respond(
-        view(seen, await docket.uow.settings(), staff=caller.has("agent")),
+        view(seen, await docket.uow.settings(), access.standing(caller)),
         status=status,
         version=ticket.version,
         location=f"/v1/tickets/{id}" if created else None,
+    )
+
+
+def created(ticket: Ticket, settings: Snapshot, caller: Principal) -> Response:
+    """The answer to whoever opened a ticket without uploads, of which nobody has said anything."""
+    return respond(
+        view(lists.Seen(ticket, Facts(), ()), settings, access.standing(caller)),
+        status=201,
+        version=ticket.version,
+        location=f"/v1/tickets/{ticket.id}",
     )

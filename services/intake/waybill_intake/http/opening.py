@@ -1,5 +1,9 @@
 """`POST /v1/tickets`."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 from waybill_chassis.auth import ALL_PRODUCTS, Principal, authorize
@@ -7,11 +11,14 @@ from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
     Caller,
     RunOnce,
+    Sharing,
 )
 from waybill_chassis.problems import (
+    Invalid,
     invalid_field,
 )
 from waybill_chassis.service import Runtime
+from waybill_chassis.telemetry import current_trace
 
 from waybill_intake import access, bodies, usecases
 from waybill_intake.docket import Docket
@@ -19,7 +26,7 @@ from waybill_intake.domain.words import (
     ActorKind,
     Channel,
 )
-from waybill_intake.http.callers import origin, shown
+from waybill_intake.http.callers import created, origin, shown
 from waybill_intake.http.views import TicketView
 from waybill_intake.settings import Settings
 
@@ -51,9 +58,37 @@ def _person(body: bodies.NewTicket, caller: Principal) -> usecases.Person | None
     return usecases.Person(email=address, name=(given and given.name) or caller.name or "")
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A ticket that is asked for, and for whose eyes the answer is."""
+
+    opening: usecases.Opening
+    caller: Principal
+
+
+async def _fits(uow: UnitOfWork, asked: _Asked) -> bool:
+    try:
+        usecases.check(asked.opening, await uow.settings())
+    except Invalid:
+        return False
+    return True
+
+
+async def _open_all(uow: UnitOfWork, asked: Sequence[_Asked]) -> list[Response]:
+    docket = Docket(uow)
+    tickets = await usecases.open_new(docket, [one.opening for one in asked])
+    await docket.write()
+    settings = await uow.settings()
+    return [
+        created(docket.get(ticket.id), settings, one.caller)
+        for ticket, one in zip(tickets, asked, strict=True)
+    ]
+
+
 def router(rt: Runtime[Settings]) -> APIRouter:
     """Taking a ticket in."""
     routes = APIRouter(tags=["tickets"])
+    sharing = Sharing(rt.database, _open_all, _fits)
 
     @routes.post("/v1/tickets", status_code=201, response_model=TicketView)
     async def open_ticket(
@@ -67,7 +102,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             draft=body.draft(),
             person=person,
             channel=Channel.API,
-            origin=origin(request, caller, product),
+            origin=replace(origin(request, caller, product), trace=current_trace()),
             owner=access.owner_of(caller, product) if body.attachment_ids else None,
         )
 
@@ -76,6 +111,9 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             ticket, new = await usecases.open_ticket(docket, opening)
             return await shown(docket, caller, ticket.id, status=201 if new else 200, created=True)
 
-        return await once(effect)
+        # What must be locked for itself may have to wait, and nobody should wait with it.
+        plain = not opening.ref and not body.attachment_ids
+        share = partial(sharing, _Asked(opening, caller)) if plain else None
+        return await once(effect, share=share)
 
     return routes
