@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from waybill.common.v1 import ticket_enums_pb2 as words
-from waybill.common.v1.actor_pb2 import CAUSE_KIND_EVENT, Actor, Cause
+from waybill.common.v1.actor_pb2 import CAUSE_KIND_EVENT, Actor, ActorKind, Cause
 from waybill.intake.v1 import ticket_pb2 as intake
 from waybill.routing.v1 import assignment_pb2 as routing
 from waybill.sla.v1 import clock_pb2, events_pb2, service_pb2
@@ -60,6 +60,8 @@ def from_ticket(ticket: intake.Ticket, sequence: int) -> Ticket:
         submitter_email=ticket.submitter.email,
         tier=ticket.submitter.tier,
         tags=tuple(ticket.tags),
+        last_public_at=moment(ticket, "last_public_message_at"),
+        last_public_by=word(ActorKind, ticket.last_public_message_by),
         sequence=sequence,
     )
 
@@ -96,11 +98,11 @@ def _to_target(clock: Clock, target: Target, at: datetime) -> clock_pb2.Target:
     return clock_pb2.Target(
         kind=number(words.TargetKind, target.kind),
         state=number(words.TargetState, target.state),
-        started_at=timestamp(clock.started_at),
+        started_at=timestamp(target.started_at or clock.started_at),
         due_at=timestamp(target.due_at),
         allowed=duration(target.allowed),
         elapsed=duration(clock.elapsed(target, at)),
-        paused=duration(ledger.stood_still(clock.segments, target.stopped_at)),
+        paused=duration(clock.paused(target)),
         stopped_at=timestamp(target.stopped_at),
         breached_at=timestamp(target.breached_at),
         warned_share=target.warned_share,

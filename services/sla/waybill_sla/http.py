@@ -98,6 +98,8 @@ class ClockView(ResponseModel):
     paused: timedelta
     response: TargetView | None
     resolution: TargetView | None
+    next_response: TargetView | None
+    update: TargetView | None
     escalation_level: str | None
     ledger: list[SegmentView]
     as_of: datetime
@@ -226,6 +228,8 @@ def view_of(clock: Clock, now: datetime) -> ClockView:
         paused=ledger.stood_still(clock.segments),
         response=targets.get(TargetKind.RESPONSE),
         resolution=targets.get(TargetKind.RESOLUTION),
+        next_response=targets.get(TargetKind.NEXT_RESPONSE),
+        update=targets.get(TargetKind.UPDATE),
         escalation_level=_level(clock.level),
         ledger=[
             SegmentView.model_validate(line)

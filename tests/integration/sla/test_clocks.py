@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import text
 from waybill.common.v1 import ticket_enums_pb2 as words
+from waybill.common.v1.actor_pb2 import ACTOR_KIND_AGENT, ACTOR_KIND_SUBMITTER
 from waybill.sla.v1 import events_pb2
 from waybill.sla.v1.clock_pb2 import CLOCK_STATE_STOPPED
 
@@ -266,3 +267,32 @@ async def test_the_address_of_an_erased_person_is_forgotten(sla: Any) -> None:
     async with sla.database.reading() as connection:
         row = (await connection.execute(text("SELECT to_json(c) AS c FROM clocks c"))).one()
     assert "sam@example.com" not in str(row.c)
+
+
+async def test_a_later_question_has_a_target_where_the_policy_says_so(sla: Any) -> None:
+    """It is kept with its beginning, told of, and met by the agent's next public word."""
+    start = sla.clock.now()
+    async with sla.database.unit_of_work() as uow:
+        await uow.execute(
+            text(
+                "UPDATE policy_versions SET targets = jsonb_set("
+                " targets, '{medium,next_response}', '\"PT4H\"')"
+            )
+        )
+    story = sla.ticket()
+    await sla.hear(story.opened(), story.replied(start + MINUTE))
+    story.ticket.last_public_message_at.FromDatetime(start + HOUR)
+    story.ticket.last_public_message_by = ACTOR_KIND_SUBMITTER
+    await sla.hear(story.noted(start + HOUR))
+    await sla.pass_time(hours=5)
+    breach = (await sla.told(story))[-1]
+    assert breach.kind == words.TARGET_KIND_NEXT_RESPONSE
+    asked = target(breach, words.TARGET_KIND_NEXT_RESPONSE)
+    assert asked.started_at.ToDatetime(tzinfo=start.tzinfo) == start + HOUR
+    assert breach.due_at.ToDatetime(tzinfo=start.tzinfo) == start + 5 * HOUR
+    story.ticket.last_public_message_at.FromDatetime(start + 6 * HOUR)
+    story.ticket.last_public_message_by = ACTOR_KIND_AGENT
+    await sla.hear(story.replied(start + 6 * HOUR))
+    met = (await sla.told(story))[-1]
+    assert (met.kind, met.late) == (words.TARGET_KIND_NEXT_RESPONSE, True)
+    assert met.elapsed.ToTimedelta() == 5 * HOUR

@@ -6,6 +6,14 @@ revision = "0005"
 down_revision = "0004"
 
 _TABLES = """
+ALTER TABLE clocks
+    ADD COLUMN last_public_at timestamptz,
+    ADD COLUMN last_public_by text;
+ALTER TABLE targets
+    ADD COLUMN started_at timestamptz,
+    ADD COLUMN round integer NOT NULL DEFAULT 0;
+COMMENT ON COLUMN targets.round IS
+    'Which question, or which wait for news, it is about; 0 for a target that there is once.';
 """
 
 

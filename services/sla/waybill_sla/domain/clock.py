@@ -32,6 +32,10 @@ class Target:
     warned_share: float = 0.0
     calendar: Calendar = ALWAYS
     """By which it is dated; a verdict stands by the one it was given by."""
+    started_at: datetime | None = None
+    """When its time began; None for the clock's own beginning."""
+    round: int = 0
+    """Which question or which wait for news it is about; 0 for a target that there is once."""
 
     @property
     def open(self) -> bool:
@@ -99,7 +103,18 @@ class Clock:
 
     def elapsed(self, target: Target, now: datetime) -> timedelta:
         """How much of a target's time was used up at `now`, or when it stopped."""
-        return ledger.elapsed(self.segments, target.stopped_at or now, target.calendar)
+        end = target.stopped_at or now
+        return ledger.elapsed(self.segments, end, target.calendar) - self.head_start(target)
+
+    def head_start(self, target: Target) -> timedelta:
+        """How much the clock had run when a target's time began."""
+        if target.started_at is None:
+            return ledger.NO_TIME
+        return ledger.elapsed(self.segments, target.started_at, target.calendar)
+
+    def paused(self, target: Target) -> timedelta:
+        """How long a target has stood still, by the wall clock; the present pause excepted."""
+        return ledger.stood_still(self.segments, target.stopped_at, target.started_at)
 
     def remaining(self, target: Target, now: datetime) -> timedelta:
         """The working time that is left at `now`; negative when it is overdue."""

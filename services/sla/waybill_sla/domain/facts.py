@@ -1,11 +1,11 @@
 """What a fact about a ticket does to its clock. Facts are judged by when they happened."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from waybill_sla.domain import ladder, ledger
+from waybill_sla.domain import ladder, ledger, rounds
 from waybill_sla.domain.clock import Clock, Outcome, Target
 from waybill_sla.domain.ledger import NO_TIME, Calendar, Ledger
 from waybill_sla.domain.policy import Agreement, Rules
@@ -66,25 +66,17 @@ def hear_ticket(
     if known is not None and before.state is after.state is ClockState.STOPPED:
         return Outcome(replace(clock, ticket=ticket))
     allowed = policy.allowed(ticket.priority)
-    targets = before.targets or tuple(
-        Target(kind, TargetState.RUNNING, time, ticket.created_at + time)
-        for kind, time in allowed.items()
-    )
-    judged = tuple(
-        _judged(target, after, allowed[target.kind], agreed.rules, hearing) for target in targets
-    )
-    after = replace(after, targets=judged)
-    moved = [target.due_at for target in targets] != [target.due_at for target in judged]
+    steps = _steps(before.targets, after, allowed, agreed.rules, hearing)
+    latest = {new.kind: new for _, new in steps}
+    judged = tuple(latest[kind] for kind in TargetKind if kind in latest)
+    after = replace(after, targets=judged, fired=_still_told(before, after.fired, judged))
+    moved = _dates(before.targets) != _dates(judged)
     if known is None or moved or before.state is not after.state:
         after = replace(after, dated=clock.dated + 1)
     told = (
         *_starting(before, after, hearing),
         *_turning(before, after),
-        *(
-            telling
-            for old, new in zip(targets, judged, strict=True)
-            for telling in _changes(old, new, after, hearing)
-        ),
+        *(telling for old, new in steps for telling in _changes(old, new, after, hearing)),
     )
     return ladder.climb(
         _stamped(after, told, hearing.now), told, agreed.ladder_of(after), hearing.now
@@ -109,7 +101,7 @@ def redate(clock: Clock, hearing: Hearing, agreed: Agreement, *, anew: bool = Fa
     allowed = policy.allowed(ticket.priority)
     targets = tuple(
         _judged(target, after, allowed[target.kind], agreed.rules, hearing)
-        if target.open
+        if target.open and target.kind in allowed
         else target
         for target in clock.targets
     )
@@ -173,11 +165,70 @@ def _stamped(clock: Clock, told: tuple[Telling, ...], now: datetime) -> Clock:
     return replace(clock, version=clock.version + 1, updated_at=now) if told else clock
 
 
+_Step = tuple[Target, Target]
+"""A target before and after."""
+
+
+def _steps(
+    had: tuple[Target, ...],
+    clock: Clock,
+    allowed: Mapping[TargetKind, timedelta],
+    rules: Rules,
+    hearing: Hearing,
+) -> list[_Step]:
+    """What becomes of each target; of one that begins anew, first how it ended."""
+    assert clock.ticket is not None
+    ticket, steps = clock.ticket, list[_Step]()
+    known = {target.kind: target for target in had}
+    for kind in TargetKind:
+        old, time = known.get(kind), allowed.get(kind)
+        if time is None:
+            if old is not None:
+                steps.append((old, _given_up(old, hearing)))
+            continue
+        if old is None and not had and kind in (TargetKind.RESPONSE, TargetKind.RESOLUTION):
+            old = Target(kind, TargetState.RUNNING, time, ticket.created_at + time)
+        if old is not None:
+            steps.append((old, _judged(old, clock, time, rules, hearing)))
+        since = rounds.begins(kind, old, clock)
+        if since is not None:
+            number = old.round + 1 if old is not None else 1
+            new = Target(
+                kind, TargetState.RUNNING, time, since + time, started_at=since, round=number
+            )
+            steps.append((new, _judged(new, clock, time, rules, hearing)))
+    return steps
+
+
+def _given_up(target: Target, hearing: Hearing) -> Target:
+    """A target that the policy does not set any more."""
+    if not target.open:
+        return target
+    return replace(target, state=TargetState.CANCELLED, stopped_at=hearing.at)
+
+
+def _dates(targets: tuple[Target, ...]) -> dict[TargetKind, tuple[int, datetime]]:
+    return {target.kind: (target.round, target.due_at) for target in targets}
+
+
+def _still_told(before: Clock, fired: frozenset[str], judged: tuple[Target, ...]) -> frozenset[str]:
+    """The rungs that have fired, those for questions that are past excepted."""
+    rounds_before = {target.kind: target.round for target in before.targets}
+    past = {
+        f":{target.kind}:"
+        for target in judged
+        if target.round > rounds_before.get(target.kind, target.round)
+    }
+    return frozenset(cause for cause in fired if not any(kind in cause for kind in past))
+
+
 def _ends(
-    kind: TargetKind, segments: Ledger, ticket: Ticket
+    target: Target, segments: Ledger, ticket: Ticket
 ) -> tuple[datetime | None, datetime | None]:
     """When the target was reached, and when it ceased to apply; at most one of them."""
-    last = segments[-1]
+    kind, last = target.kind, segments[-1]
+    if target.round:
+        return rounds.ends(target, segments, ticket)
     if kind is TargetKind.RESOLUTION:
         solved = segments[-2] if last.status is Status.CLOSED and len(segments) > 1 else last
         if solved.status is Status.RESOLVED:
@@ -207,24 +258,25 @@ def _judged(
 ) -> Target:
     """The target as the ledger has it now. A deadline that may just have passed is the timer's."""
     assert clock.ticket is not None
-    reached, dropped = _ends(target.kind, clock.segments, clock.ticket)
+    reached, dropped = _ends(target, clock.segments, clock.ticket)
     end = reached or dropped
     calendar = _judging(target, clock, over=end is not None)
     target = replace(target, calendar=calendar)
+    before = clock.head_start(target)
     if end is not None:
         target = replace(
             target,
             stopped_at=reached,
-            due_at=ledger.deadline(ledger.until(clock.segments, end), target.allowed, calendar),
+            due_at=_due(target, ledger.until(clock.segments, end), before + target.allowed),
         )
-        if ledger.elapsed(clock.segments, end, calendar) > target.allowed:
+        if ledger.elapsed(clock.segments, end, calendar) > before + target.allowed:
             return _breached(target, rules, hearing)
         state = TargetState.MET if reached is not None else TargetState.CANCELLED
         return replace(target, state=state, stopped_at=end, breached_at=None, breach_event_id=None)
-    due = ledger.deadline(clock.segments, allowed, calendar)
+    due = _due(target, clock.segments, before + allowed)
     target = replace(target, allowed=allowed, due_at=due, stopped_at=None)
     used = ledger.elapsed(clock.segments, hearing.now, calendar)
-    if ledger.certain(clock.segments, calendar) > allowed or (
+    if ledger.certain(clock.segments, calendar) > before + allowed or (
         target.breached_at is not None and clock.state is ClockState.RUNNING and due <= hearing.now
     ):
         return _breached(target, rules, hearing)
@@ -233,7 +285,7 @@ def _judged(
         (
             share
             for share in rules.shares
-            if share <= target.warned_share and allowed * share <= used
+            if share <= target.warned_share and before + allowed * share <= used
         ),
         default=0.0,
     )
@@ -252,6 +304,15 @@ def _judging(target: Target, clock: Clock, *, over: bool) -> Calendar:
         return clock.calendar
     same = target.calendar.id == clock.calendar.id
     return target.calendar if over or same else clock.calendar
+
+
+def _due(target: Target, segments: Ledger, budget: timedelta) -> datetime:
+    """When a target is due; what began in a pause as if the clock ran from there."""
+    since, paused = target.started_at, ledger.pause_began(segments)
+    if since is not None and paused is not None and paused <= since:
+        used = ledger.elapsed(segments, since, target.calendar)
+        return target.calendar.after(since, budget - used)
+    return ledger.deadline(segments, budget, target.calendar)
 
 
 def open_state(clock: Clock, warned: float, rules: Rules) -> TargetState:
@@ -332,8 +393,8 @@ def _passed(target: Target, clock: Clock, hearing: Hearing) -> TargetAtRisk:
     """That the share which the target was last warned of was used up before it was breached."""
     passed = ledger.deadline(
         ledger.until(clock.segments, target.due_at),
-        target.allowed * target.warned_share,
-        clock.calendar,
+        clock.head_start(target) + target.allowed * target.warned_share,
+        target.calendar,
     )
     left = clock.remaining(target, hearing.now)
     return TargetAtRisk(passed, target.kind, target.warned_share, target.due_at, left)

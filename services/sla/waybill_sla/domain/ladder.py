@@ -160,5 +160,7 @@ def _cause(rung: Rung, clock: Clock, telling: Telling | None) -> str:
     if rung.trigger is Trigger.UNASSIGNED and clock.unassigned_since is not None:
         return f"{rung.name}:{clock.unassigned_since.isoformat()}"
     if (target := _target(telling)) is not None and clock.ticket is not None:
-        return f"{rung.name}:{target}:{clock.ticket.reopenings}"
+        cause = f"{rung.name}:{target}:{clock.ticket.reopenings}"
+        round = clock.target(target).round
+        return f"{cause}:{round}" if round else cause
     return rung.name

@@ -188,15 +188,18 @@ def elapsed(ledger: Ledger, until: datetime, calendar: Calendar) -> timedelta:
     )
 
 
-def stood_still(ledger: Ledger, until: datetime | None = None) -> timedelta:
+def stood_still(
+    ledger: Ledger, until: datetime | None = None, since: datetime | None = None
+) -> timedelta:
     """How long the clock has been paused in all, by the wall clock; the present pause excepted."""
     return sum(
         (
-            part.ended_at - part.started_at
+            part.ended_at - max(part.started_at, since or part.started_at)
             for part in ledger
             if part.kind is SegmentKind.PAUSED
             and part.ended_at is not None
             and (until is None or part.ended_at <= until)
+            and (since is None or part.ended_at > since)
         ),
         NO_TIME,
     )

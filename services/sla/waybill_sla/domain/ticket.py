@@ -30,6 +30,9 @@ class Ticket:
     tier: str
     sequence: int
     tags: tuple[str, ...] = ()
+    last_public_at: datetime | None = None
+    last_public_by: str | None = None
+    """Who wrote the last public message: `submitter`, `agent`, `product` or `automation`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ def wanted(clock: Clock, agreed: Agreement) -> frozenset[Alarm]:
 def _deadlines(clock: Clock, target: Target, agreed: Agreement) -> list[Alarm]:
     if not target.open:
         return []
+    before = clock.head_start(target)
     return [
         Alarm(TimerKind.DUE, target.kind, 1.0, target.due_at, clock.dated),
         *(
@@ -52,7 +53,7 @@ def _deadlines(clock: Clock, target: Target, agreed: Agreement) -> list[Alarm]:
                 TimerKind.WARNING,
                 target.kind,
                 share,
-                ledger.deadline(clock.segments, target.allowed * share, target.calendar),
+                ledger.deadline(clock.segments, before + target.allowed * share, target.calendar),
                 clock.dated,
             )
             for share in agreed.rules.shares

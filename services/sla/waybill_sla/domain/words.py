@@ -34,6 +34,8 @@ class TargetKind(StrEnum):
 
     RESPONSE = "response"
     RESOLUTION = "resolution"
+    NEXT_RESPONSE = "next_response"
+    UPDATE = "update"
 
 
 class TargetState(StrEnum):

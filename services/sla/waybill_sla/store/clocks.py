@@ -87,7 +87,7 @@ _SEGMENTS = text(
 _TARGETS = text(
     """
     SELECT ticket_id, kind, state, allowed, due_at, stopped_at, breached_at, breach_event_id,
-           warned_share, calendar_id, calendar_version
+           warned_share, calendar_id, calendar_version, started_at, round
     FROM targets WHERE ticket_id = ANY (CAST(:ids AS uuid[])) ORDER BY ticket_id, kind
     """
 )
@@ -113,6 +113,8 @@ PICTURE = (
     "resolved_at",
     "reopened_at",
     "reopenings",
+    "last_public_at",
+    "last_public_by",
     "submitter_id",
     "submitter_email",
     "tier",
@@ -192,6 +194,8 @@ def _target(row: Row[Any], calendars: Mapping[Key, Calendar]) -> Target:
         row.breach_event_id,
         row.warned_share,
         calendars[row.calendar_id, row.calendar_version],
+        row.started_at,
+        row.round,
     )
 
 

@@ -74,6 +74,8 @@ _PUT_TARGETS = _Table(
         "warned_share",
         "calendar_id",
         "calendar_version",
+        "started_at",
+        "round",
     ),
 ).upsert()
 _PUT_TIMERS = _Table(
@@ -190,6 +192,8 @@ def _target_row(ticket_id: UUID, target: Target) -> dict[str, Any]:
         "warned_share": target.warned_share,
         "calendar_id": target.calendar.id,
         "calendar_version": target.calendar.version,
+        "started_at": target.started_at,
+        "round": target.round,
     }
 
 
