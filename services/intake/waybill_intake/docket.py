@@ -259,9 +259,10 @@ def summary(fact: Fact) -> str:
             line = "; ".join(
                 f"{one.field}: {_shown(one.before)} -> {_shown(one.after)}" for one in changes
             )
-        case Moved(source=source, ticket=ticket):
+        case Moved(source=source, ticket=ticket, comment=comment):
             reason = f" ({ticket.close_reason})" if ticket.close_reason else ""
-            line = f"{source} -> {ticket.status}{reason}"
+            said = f": {' '.join(comment.split())}" * bool(comment)
+            line = f"{source} -> {ticket.status}{reason}{said}"
         case Posted(message=message):
             first = ", the first response" if message.first_response else ""
             line = f"{message.kind} by {message.author.kind}{first}"

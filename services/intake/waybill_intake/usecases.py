@@ -121,6 +121,8 @@ class Reception:
             docket.note(rules.repeat(before, docket.now), opening.origin)
             return docket.get(before.id)
         person = opening.person
+        # First of all: one that is refused must not take the number that is meant for the next.
+        files = docket.files.claim(opening.draft.attachment_ids, opening.owner)
         opened = rules.open_ticket(
             opening.draft,
             id=new_id(),
@@ -134,7 +136,6 @@ class Reception:
             ),
             at=docket.now,
         )
-        files = docket.files.claim(opening.draft.attachment_ids, opening.owner)
         docket.note([opened], opening.origin)
         docket.note(rules.attach(opened.ticket, files, docket.now), opening.origin)
         if ref:

@@ -392,7 +392,7 @@ async def test_submitters_are_shown_the_links_of_their_own_story_only(intake: An
         body = {"ticket": other["id"], "kind": kind}
         await intake.ask("POST", f"{path}/links", body, status=201)
     moved = await intake.move(ticket, "resolved", "closed")
-    own = {"role": "submitter", "email": "kim@example.com"}
+    own = {"role": "submitter", "sub": "kim@example.com"}
     answer = await intake.ask("POST", f"{path}/messages", {"body": "Again."}, status=201, **own)
     assert [one["kind"] for one in moved["links"]] == ["blocks", "related"]
     shown = await intake.ask("GET", path, **own)
@@ -411,7 +411,7 @@ async def test_what_an_agent_asks_with_a_move_reaches_the_user(intake: Any) -> N
     await intake.move(ticket, "in_progress")
     asked = await intake.ask("POST", f"{path}/transitions", ask)
     assert (asked["status"], asked["first_response_at"] is None) == ("awaiting_user", False)
-    own = {"role": "submitter", "email": "kim@example.com"}
+    own = {"role": "submitter", "sub": "kim@example.com"}
     (said,) = (await intake.ask("GET", f"{path}/messages", **own))["items"]
     assert (said["kind"], said["body"]) == ("reply", ask["comment"])
     done = {"to": "resolved", "comment": "Replaced it."}

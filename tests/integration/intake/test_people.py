@@ -168,6 +168,10 @@ async def a_life(intake: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str,
         await intake.ask("PATCH", f"{at}/messages/{note['id']}", shorter, headers=agent)
         patch = {"title": "A better quokka title", "order_refs": ["QUOKKA-2"]}
         await intake.ask("PATCH", at, patch, headers=agent | {"If-Match": "*"})
+    await intake.move(closed, "resolved")
+    again = {"to": "in_progress", "comment": "The quokka is back."}
+    at = f"/v1/tickets/{closed['id']}/transitions"
+    await intake.ask("POST", at, again, headers=owner)
     closed = await intake.move(closed, "resolved", "closed")
     rating = {"score": 2, "comment": "Where is the quokka?"}
     at = f"/v1/tickets/{closed['id']}/rating"
@@ -236,7 +240,8 @@ async def test_an_erased_person_is_in_no_table_any_more(
         line["summary"]
         for line in (await intake.ask("GET", f"/v1/tickets/{opened['id']}/log"))["items"]
     ]
-    assert "in_progress -> closed (no_action_needed)" in summaries
+    reason = "The personal data of the submitter was erased."
+    assert f"in_progress -> closed (no_action_needed): {reason}" in summaries
     assert (await intake.read(other))["watchers"] == []
 
 
@@ -360,3 +365,21 @@ async def test_what_comes_during_an_erasure_is_erased_or_somebody_elses(intake: 
             await erase(intake, (await intake.read(ticket))["submitter"]["id"])
         await published(intake)
         assert await leftovers(intake) == {}
+
+
+async def test_what_agents_saved_goes_on_working_after_an_erasure(intake: Any) -> None:
+    """A view about the person goes; in others only free words change, whatever they are called."""
+    ticket = await intake.open(submitter={"email": KIM, "name": "Open"})
+    views = [
+        {"name": "Kim", "filter": {"submitter": [KIM]}},
+        {"name": "Open ones", "filter": {"status": ["pending"], "q": "open door"}},
+        {"name": "Old", "filter": {"close_reason": ["resolved"], "tag": ["open"]}},
+    ]
+    for view in views:
+        await intake.ask("POST", "/v1/views", view, status=201)
+    await erase(intake, ticket["submitter"]["id"])
+    kept = (await intake.ask("GET", "/v1/views?counts=true"))["items"]
+    assert [view["filter"] for view in kept] == [
+        {"status": ["pending"], "q": "(erased) door"},
+        {"close_reason": ["resolved"], "tag": ["(erased)"]},
+    ]

@@ -104,11 +104,19 @@ def _of_validation(request: Request, error: RequestValidationError) -> Problem:
     shortened = []
     for finding in findings:
         place, *rest = finding["loc"]
-        if place == "body" and finding["type"] == "extra_forbidden":
+        if finding["type"] == "extra_forbidden":
             parents = [str(part) for part in rest[:-1]]
-            known[".".join(parents)] = _fields_at(request, parents)
+            fields = _fields_at(request, parents) if place == "body" else _parameters(request)
+            known[".".join(parents)] = fields
         shortened.append({**finding, "loc": rest})
     return validation.problem(shortened, known)
+
+
+def _parameters(request: Request) -> list[str]:
+    """The names of what can be asked in the address, where they are the fields of a model."""
+    fields = request.scope["route"].dependant.query_params
+    kinds = [kind for field in fields for kind in _models_in(field.field_info.annotation)]
+    return [name for kind in kinds for name in kind.model_fields]
 
 
 def _fields_at(request: Request, path: list[str]) -> list[str]:

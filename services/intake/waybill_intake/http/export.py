@@ -13,6 +13,8 @@ from waybill_chassis.database import Database
 from waybill_chassis.http import Caller, render
 from waybill_chassis.service import Runtime
 
+from waybill_intake import access
+from waybill_intake.domain.words import ActorKind
 from waybill_intake.http.filters import Chosen, asking
 from waybill_intake.http.views import TicketView, view
 from waybill_intake.settings import Settings
@@ -73,6 +75,7 @@ _COLUMNS: dict[str, Callable[[TicketView], Any]] = {
     "escalation_level": lambda one: one.escalation_level,
     "rating": lambda one: one.rating and one.rating.score,
     "rating_comment": lambda one: one.rating and one.rating.comment,
+    "outcome": lambda one: one.outcome and one.outcome.value,
     "merged_into": lambda one: one.merged_into,
 }
 
@@ -99,7 +102,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         }[query.format]
         name = f"tickets.{query.format.value}"
         return StreamingResponse(
-            write(_batches(rt.database, wanted, caller.has("agent"))),
+            write(_batches(rt.database, wanted, access.standing(caller))),
             media_type=kind,
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
@@ -108,7 +111,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 
 
 async def _batches(
-    database: Database, wanted: Filter, staff: bool
+    database: Database, wanted: Filter, by: ActorKind
 ) -> AsyncIterator[list[TicketView]]:
     """The tickets in batches, no connection being held while one is sent."""
     after: Place | None = None
@@ -120,7 +123,7 @@ async def _batches(
             )
             settings = await database.settings.read(connection)
         if found:
-            yield [view(one.seen, settings, staff=staff) for one in found]
+            yield [view(one.seen, settings, by) for one in found]
             after = found[-1].place
         if len(found) < _AT_ONCE:
             return

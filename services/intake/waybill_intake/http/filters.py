@@ -74,42 +74,44 @@ class TicketFilter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    status: Several[Status] = []
-    product: Several[Word] = []
-    type: Several[TicketType] = []
-    priority: Several[Priority] = []
-    channel: Several[Channel] = []
-    language: Several[Word] = []
+    status: Several[Status] = Field([], description="One of these statuses; `closed` is archived.")
+    product: Several[Word] = Field([], description="Slugs of products.")
+    type: Several[TicketType] = Field([], description="One of these types.")
+    priority: Several[Priority] = Field([], description="One of these priorities.")
+    channel: Several[Channel] = Field([], description="How it came in.")
+    language: Several[Word] = Field([], description="Language tags such as `en`.")
     tag: Several[Word] = Field([], description="One of these tags.")
     tag_all: Several[Word] = Field([], description="All of these tags.")
     assignee: Several[Word] = Field([], description="Ids, e-mail addresses, or `me`.")
-    unassigned: bool = False
-    team: Several[Word] = []
+    unassigned: bool = Field(False, description="`true`: open tickets that nobody has.")
+    team: Several[Word] = Field([], description="Names of the teams that have them.")
     submitter: Several[Word] = Field([], description="Ids or e-mail addresses.")
-    submitter_tier: Several[Word] = []
+    submitter_tier: Several[Word] = Field([], description="What the submitter was at the opening.")
     watcher: Several[Word] = Field([], description="E-mail addresses, or `me`.")
-    order_ref: Several[Word] = []
-    external_ref: Several[Word] = []
-    escalation_level: Several[EscalationLevel] = []
-    close_reason: Several[CloseReason] = []
-    outcome: Several[Outcome] = []
-    rating_from: int | None = Field(None, ge=1, le=5)
-    rating_to: int | None = Field(None, ge=1, le=5)
-    response_state: Several[TargetState] = []
-    resolution_state: Several[TargetState] = []
+    order_ref: Several[Word] = Field([], description="One of these orders.")
+    external_ref: Several[Word] = Field([], description="What products call them.")
+    escalation_level: Several[EscalationLevel] = Field([], description="How far up they are.")
+    close_reason: Several[CloseReason] = Field([], description="Why they were closed.")
+    outcome: Several[Outcome] = Field([], description="Of complaints and suggestions.")
+    rating_from: int | None = Field(None, ge=1, le=5, description="The lowest score.")
+    rating_to: int | None = Field(None, ge=1, le=5, description="The highest score, included.")
+    response_state: Several[TargetState] = Field([], description="Of the first response.")
+    resolution_state: Several[TargetState] = Field([], description="Of the resolution.")
     custom: Several[Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^=]+=")]] = Field(
         [], description="Custom fields, as `name=value`: of one name one value, of all names one."
     )
-    created_from: Instant | None = None
-    created_to: Instant | None = None
-    updated_from: Instant | None = None
-    updated_to: Instant | None = None
-    resolved_from: Instant | None = None
-    resolved_to: Instant | None = None
-    closed_from: Instant | None = None
-    closed_to: Instant | None = None
-    due_from: Instant | None = Field(None, description="Of the nearest target that runs.")
-    due_to: Instant | None = None
+    created_from: Instant | None = Field(None, description="From this moment on: it was opened.")
+    created_to: Instant | None = Field(None, description="Before this moment: it was opened.")
+    updated_from: Instant | None = Field(None, description="From this moment on: its last change.")
+    updated_to: Instant | None = Field(None, description="Before this moment: its last change.")
+    resolved_from: Instant | None = Field(None, description="From this moment on: it was resolved.")
+    resolved_to: Instant | None = Field(None, description="Before this moment: it was resolved.")
+    closed_from: Instant | None = Field(None, description="From this moment on: its closing.")
+    closed_to: Instant | None = Field(None, description="Before this moment: its closing.")
+    due_from: Instant | None = Field(
+        None, description="From this moment on: the nearest target that runs is due."
+    )
+    due_to: Instant | None = Field(None, description="Before this moment: the same.")
     q: Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)] = Field(
         "",
         description='Words in title, description or public messages; `"a phrase"`, `or`, `-not`.',

@@ -10,6 +10,7 @@ from waybill_chassis.http import Caller, Cursor, CursorParam, Limit, Page, Respo
 from waybill_chassis.problems import invalid_field
 from waybill_chassis.service import Runtime
 
+from waybill_intake import access
 from waybill_intake.http.filters import Sorted, asking
 from waybill_intake.http.views import TicketView, view
 from waybill_intake.settings import Settings
@@ -66,13 +67,13 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 limit=query.limit + 1,
             )
             settings = await rt.database.settings.read(connection)
-        staff = caller.has("agent")
+        by = access.standing(caller)
         return respond(
             _PLACES.page(
                 found,
                 query.limit,
                 position=lambda one: (digest, *one.place),
-                item=lambda one: view(one.seen, settings, staff=staff),
+                item=lambda one: view(one.seen, settings, by),
             )
         )
 

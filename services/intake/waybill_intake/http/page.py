@@ -114,7 +114,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             _require(wanted, by)
             settings = await rt.database.settings.read(connection)
             found = await _own(connection, seen.ticket, caller, by, wanted)
-        answer: dict[str, Any] = dict(view(seen, settings, staff=caller.has("agent")))
+        answer: dict[str, Any] = dict(view(seen, settings, by))
         if html:
             answer["description_html"] = await asyncio.to_thread(to_html, seen.ticket.description)
         if any(name != _HTML for name in wanted):

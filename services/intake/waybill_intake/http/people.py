@@ -156,7 +156,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 found,
                 limit,
                 position=lambda one: one.place,
-                item=lambda one: view(one.seen, settings, staff=True),
+                item=lambda one: view(one.seen, settings, ActorKind.AGENT),
             )
         )
 
@@ -220,7 +220,7 @@ async def _page(rt: Runtime[Settings], id: UUID, caller: Principal) -> PersonPag
         ratings=found.ratings,
         last_seen=found.last_seen,
         erased_at=found.erased_at,
-        last_tickets=tuple(view(one.seen, settings, staff=True) for one in last),
+        last_tickets=tuple(view(one.seen, settings, ActorKind.AGENT) for one in last),
     )
 
 

@@ -7,6 +7,7 @@ from waybill_chassis.service import Runtime
 
 from waybill_intake import automation
 from waybill_intake.docket import Docket
+from waybill_intake.domain.words import ActorKind
 from waybill_intake.http.callers import origin, see, take
 from waybill_intake.http.views import TicketView, view
 from waybill_intake.settings import Settings
@@ -29,7 +30,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             await automation.dismiss(docket, mine, other, origin(request, caller, mine.product))
             await docket.write()
             seen = await see(uow.connection, caller, str(mine.id))
-            shown = view(seen, await uow.settings(), staff=True)
+            shown = view(seen, await uow.settings(), ActorKind.AGENT)
             return respond(shown, version=seen.ticket.version)
 
     return routes

@@ -214,16 +214,17 @@ class LogView(ResponseModel):
 
 _OTHERS = frozenset(
     {"assignee", "team", "sla", "escalation_level", "external_ref", "order_links", "attachments"}
-    | {"suspected_duplicates"}
+    | {"links", "suspected_duplicates"}
 )
-"""The fields of the view that are not the ticket's own."""
+"""The fields of the view that are not just the ticket's own."""
 
 
-def view(seen: Seen, settings: Snapshot, *, staff: bool = False) -> TicketView:
+def view(seen: Seen, settings: Snapshot, by: ActorKind) -> TicketView:
     """A ticket with other services' facts, its orders as links where its product has some.
 
-    With `staff` also what only agents see.
+    As somebody of this kind may see it: what is linked for the work on it is no submitter's.
     """
+    staff = by is ActorKind.AGENT
     ticket, assignment, sla = seen.ticket, seen.facts.assignment, seen.facts.sla
     own = {name: getattr(ticket, name) for name in TicketView.model_fields if name not in _OTHERS}
     return TicketView.model_validate(
@@ -231,6 +232,7 @@ def view(seen: Seen, settings: Snapshot, *, staff: bool = False) -> TicketView:
         | {
             "external_ref": ticket.external_ref or None,
             "attachments": seen.files,
+            "links": [one for one in ticket.links if _is_shown(one.kind, by)],
             "order_links": order_links(settings, ticket.product, ticket.order_refs),
             "assignee": (
                 {"id": assignment.agent_id, "name": assignment.agent_name or ""}
@@ -251,6 +253,10 @@ def view(seen: Seen, settings: Snapshot, *, staff: bool = False) -> TicketView:
             ),
         }
     )
+
+
+def _is_shown(link: LinkKind, by: ActorKind) -> bool:
+    return by is not ActorKind.SUBMITTER or link in (LinkKind.FOLLOW_UP, LinkKind.FOLLOWED_BY)
 
 
 def author_view(author: Actor, by: ActorKind) -> AuthorView:

@@ -69,6 +69,11 @@ _STATEMENTS = (
     )
     """,
     """
+    UPDATE ticket_log SET summary = regexp_replace(summary, ': .*', ': ' || :erased)
+    WHERE ticket_id = ANY(CAST(:all AS uuid[])) AND type = 'waybill.intake.v1.TicketStatusChanged'
+    AND actor_kind = 'submitter' AND actor_id = :id
+    """,
+    """
     UPDATE ticket_log SET summary = :erased
     WHERE ticket_id = ANY(CAST(:own AS uuid[])) AND (
         (type = 'waybill.intake.v1.TicketEdited' AND summary ~
@@ -82,10 +87,16 @@ _STATEMENTS = (
         actor_name = regexp_replace(actor_name, :traces, '', 'gi')
     WHERE ticket_id = ANY(CAST(:all AS uuid[])) AND (summary ~* :traces OR actor_name ~* :traces)
     """,
-    # Agents may have saved a look at what is theirs.
+    # Agents may have saved a look at what is theirs. Only free words are theirs to erase: whoever
+    # is called as a status is would else break every view of it.
     """
-    UPDATE saved_views SET name = regexp_replace(name, :traces, :erased, 'gi'),
-        filter = CAST(regexp_replace(CAST(filter AS text), :traces, :erased, 'gi') AS jsonb)
+    UPDATE saved_views v SET name = regexp_replace(name, :traces, :erased, 'gi'),
+        filter = filter || coalesce((
+            SELECT jsonb_object_agg(key,
+                CAST(regexp_replace(CAST(value AS text), :traces, :erased, 'gi') AS jsonb))
+            FROM jsonb_each(filter)
+            WHERE key IN ('q', 'tag', 'tag_all', 'order_ref', 'external_ref', 'custom', 'assignee')
+        ), '{}'), version = version + 1, updated_at = :now
     WHERE name ~* :traces OR CAST(filter AS text) ~* :traces
     """,
     # A merge of theirs can be undone no more: it would open an erased ticket again.
@@ -126,6 +137,7 @@ async def erase_words(
         "subjects": sorted({*known_as, str(person.id), person.email}),
         "traces": person.traces,
         "erased": ERASED,
+        "now": uow.now,
         "own": list(own),
         "all": [*own, *others],
         "gone": list(gone),
