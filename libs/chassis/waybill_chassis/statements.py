@@ -132,6 +132,9 @@ class Connection(AsyncConnection):
         self, statement: str, names: Sequence[str], values: Mapping[str, Any]
     ) -> CursorResult[Any]:
         sync, engine = self.sync_connection, cast("Any", self.sync_engine)
+        if sync is not None and not sync.in_transaction():
+            # The driver is about to begin one: `commit` must know of it, or would do nothing.
+            sync.begin()
         adapted: Any = (self._pooled if sync is None else sync.connection).dbapi_connection
         arguments = tuple([values[name] for name in names])
         running, cursor = _Running(engine.dialect), adapted.cursor()

@@ -100,9 +100,10 @@ async def _erase_tickets(
     await docket.write()
     files = await erasing.files(uow, person, own)
     gone = await attachments.erase(uow, own, [person.email], files)
+    # Before the words: without the address in it a view is about nobody.
+    await saved_views.forget(uow, person.email)
     await erasing.erase_words(uow, person, own, others, gone)
     await kept.rewrite(uow, tickets)
-    await saved_views.forget(uow, person.email)
     await chassis.forget(uow, email=person.email, name=person.name, ticket_ids=own)
     uow.emit(
         PersonErased(

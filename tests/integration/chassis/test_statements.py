@@ -115,3 +115,16 @@ async def test_a_connection_that_broke_is_replaced(database: Database) -> None:
     assert isinstance(problem_of(caught.value), Unavailable)
     for _ in range(12):
         assert await notes(database) == []
+
+
+async def test_a_connection_that_nobody_began_commits_what_it_is_told_to(
+    database: Database,
+) -> None:
+    """After statements that went the short way a commit keeps them, a rollback takes them back."""
+    async with database.reading() as connection:
+        await connection.execute(_ADD, {"id": 1, "body": "kept"})
+        await connection.commit()
+        await connection.execute(_ADD, {"id": 2, "body": "taken back"})
+        await connection.rollback()
+        await connection.execute(_ADD, {"id": 3, "body": "left"})
+    assert await notes(database) == [(1, "kept")]

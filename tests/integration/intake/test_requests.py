@@ -194,3 +194,15 @@ async def test_five_hundred_requests_take_a_few_statements(intake: Any, record: 
     assert await intake.count("tickets") == 500
     assert await intake.count("submitters") == 50
     assert await intake.count("ticket_log") == 500
+
+
+async def test_a_refused_request_keeps_back_none_for_the_same_reference(
+    intake: Any, record: Any
+) -> None:
+    """The next one of the batch opens the ticket, though the first had already its number."""
+    fields = {"type": "technical", "title": "Disk full", "external_ref": "disk-1"}
+    unknown = ["01890000-0000-7000-8000-000000000000"]
+    await intake.take_in(
+        record(as_json(**fields, attachment_ids=unknown)), record(as_json(**fields))
+    )
+    assert await intake.names() == ["RequestRejected", "TicketOpened"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from waybill_chassis.problems import Invalid, Malformed, Problem, UnsupportedMediaType
 from waybill_intake.attachments.form import sent_file
-from waybill_intake.attachments.kinds import DEFAULT, HEAD_BYTES, SHOWN, checked
+from waybill_intake.attachments.kinds import DEFAULT, HEAD_BYTES, SHOWN, checked, sniffed
 from waybill_intake.attachments.links import FileSigner
 from waybill_intake.attachments.names import cleaned, disposition
 from waybill_intake.attachments.ranges import RangeNotSatisfiable, Span, span_of
@@ -243,3 +243,10 @@ async def test_what_is_no_form_with_one_file_is_refused(body: bytes, kind: str, 
         await taken(body, kind, step=50)
     assert isinstance(refused.value, Malformed | Invalid | UnsupportedMediaType)
     assert why in refused.value.detail
+
+
+def test_a_row_of_comments_is_looked_through_once() -> None:
+    """Not in all ways in which it can be cut: that would take longer than anybody waits."""
+    assert sniffed(b"<!-- -->" * 1000 + b"x") == "text/plain"
+    assert sniffed(b"<!-- -->" * 1000 + b"<script>") == "text/html"
+    assert sniffed(b"<!DOCTYPE  \n html>plain") == "text/html"

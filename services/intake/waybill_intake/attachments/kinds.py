@@ -68,8 +68,9 @@ _COMPOUND = frozenset(
     {"application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint",
      "application/vnd.ms-outlook"}
 )  # fmt: skip
+# What was passed over once is not looked at again: a row of comments would else take for ever.
 _MARKUP = re.compile(
-    rb"(?:<!--.*?-->|<\?xml[^>]*\?>|<!doctype\s+(?!html|svg)[^>]*>|\s)*"
+    rb"(?><!--.*?-->|<\?xml[^>]*\?>|<!doctype\s++(?!html|svg)[^>]*>|\s)*+"
     rb"<(!doctype\s+html|html|head|body|script|style|title|iframe|object|embed|link|meta|img|div|"
     rb"span|table|form|font|h[1-6]|a|b|p|br|svg|!doctype\s+svg)\b",
     re.IGNORECASE | re.DOTALL,

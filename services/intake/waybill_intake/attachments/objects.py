@@ -90,7 +90,7 @@ class Objects:
             with suppress(FileNotFoundError):
                 await obstore.delete_async(self._store(), _key(id))
             if self._folder is not None:
-                await asyncio.to_thread(_unlink, list(self._folder.glob(f"{_key(id)}#*")))
+                await asyncio.to_thread(_unlink, self._folder, f"{_key(id)}#*")
 
     async def listed(self) -> AsyncIterator[list[tuple[UUID, datetime]]]:
         """All that bear an id for a name, whole or begun, with their last change; in batches."""
@@ -150,8 +150,8 @@ def _sync(path: Path) -> None:
             os.close(descriptor)
 
 
-def _unlink(paths: list[Path]) -> None:
-    for path in paths:
+def _unlink(folder: Path, pattern: str) -> None:
+    for path in folder.glob(pattern):
         path.unlink(missing_ok=True)
 
 

@@ -3,6 +3,7 @@
 Beside it: what an agent is about to say, shown before it is said.
 """
 
+import asyncio
 from typing import Annotated
 from uuid import UUID
 
@@ -132,7 +133,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         return respond(
             PreviewView(
                 body=said.body,
-                body_html=to_html(said.body),
+                body_html=await asyncio.to_thread(to_html, said.body),
                 quick_reply_id=said.quick_reply_id or None,
             )
         )
