@@ -31,7 +31,7 @@ CREATE TABLE ticket_list_closed PARTITION OF ticket_list FOR VALUES IN ('closed'
 
 CREATE UNIQUE INDEX ticket_list_open_by_id ON ticket_list_open (ticket_id);
 CREATE UNIQUE INDEX ticket_list_closed_by_id ON ticket_list_closed (ticket_id);
--- The other times at the end: what a range of one leaves out is passed by without a look at its row.
+-- The other times at the end: what a range of one leaves out is passed by without reading its row.
 CREATE INDEX ticket_list_by_age
     ON ticket_list (created_at, ticket_id, updated_at, resolved_at, closed_at);
 CREATE INDEX ticket_list_by_change
