@@ -226,6 +226,15 @@ KINDS: Mapping[str, Kind] = {
             "/v1/playbooks/{product}/{type}",
             _points,
         ),
+        Placed("SlaSettings", {}, "/v1/sla/settings", _settings),
+        Placed("SlaProductSettings", {"product": "demo"}, "/v1/sla/settings/{product}", _settings),
+        Named("Ladder", {"name": "night"}, "/v1/sla/ladders", ("rungs",)),
+        Named(
+            "Policy",
+            {"name": "gold"},
+            "/v1/sla/policies",
+            ("selector", "targets", "calendar", "ladder"),
+        ),
         Named(
             "Calendar",
             {"name": "office"},

@@ -10,7 +10,7 @@ from waybill_chassis.progress import StreamProgress
 from waybill_chassis.rpc import Servicer
 from waybill_chassis.service import Edges, Runtime
 
-from waybill_sla import calendar_routes
+from waybill_sla import agreement_routes, calendar_routes
 from waybill_sla.agreed import agreement
 from waybill_sla.consumers import GROUP, consumer
 from waybill_sla.events import TOLD
@@ -30,6 +30,7 @@ def build(rt: Runtime[Settings]) -> Edges:
         title="Waybill sla",
         routers=[
             router(rt),
+            agreement_routes.router(rt),
             calendar_routes.router(rt),
             settings_routes(rt.database, "sla", SlaSettings, PerProduct(ProductSettings)),
         ],

@@ -28,7 +28,6 @@ from waybill_chassis.service import Runtime
 from waybill_sla import store, usecases
 from waybill_sla.domain import ledger
 from waybill_sla.domain.clock import Clock, Target
-from waybill_sla.domain.policy import Policy
 from waybill_sla.domain.words import (
     ClockState,
     Level,
@@ -106,19 +105,6 @@ class ClockView(ResponseModel):
     version: int
 
 
-class PolicyView(ResponseModel):
-    """The current version of a policy: working time by priority and target."""
-
-    id: UUID
-    name: str
-    version: int
-    product: str | None
-    type: str | None
-    priority: Priority | None
-    tier: str | None
-    targets: dict[Priority, dict[TargetKind, timedelta]]
-
-
 class AtRiskView(ResponseModel):
     """A target at risk."""
 
@@ -167,17 +153,6 @@ def router(rt: Runtime[Settings]) -> APIRouter:
 
         return await once(effect)
 
-    @routes.get("/v1/sla/policies", response_model=Page[PolicyView])
-    async def list_policies(
-        caller: Annotated[Principal, require("agent", "service")],
-    ) -> Response:
-        """The policies in force."""
-        async with rt.database.reading() as connection:
-            found = await store.policies(connection)
-        return respond(
-            Page(items=[_policy(one) for one in found if one.current and _covers(caller, one)])
-        )
-
     @routes.get("/v1/sla/at-risk", response_model=Page[AtRiskView])
     async def list_at_risk(
         caller: Annotated[Principal, require("agent", "service")],
@@ -205,10 +180,6 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         return respond(page)
 
     return routes
-
-
-def _covers(caller: Principal, policy: Policy) -> bool:
-    return policy.product is None or caller.can_see_product(policy.product)
 
 
 def view_of(clock: Clock, now: datetime) -> ClockView:
@@ -251,10 +222,6 @@ def _target(clock: Clock, target: Target, now: datetime) -> TargetView:
         breached_at=target.breached_at,
         warned_share=target.warned_share,
     )
-
-
-def _policy(policy: Policy) -> PolicyView:
-    return PolicyView.model_validate(policy)
 
 
 def _at_risk(row: store.AtRisk, now: datetime) -> AtRiskView:

@@ -101,6 +101,15 @@ TABLE = {
     "sla": """
         GET  /v1/sla/at-risk                     133+++++++3
         GET  /v1/sla/policies                    133+++++++3
+        POST /v1/sla/policies                    1333333+333
+        GET  /v1/sla/policies/{policy}           133+++++++3
+        PUT  /v1/sla/policies/{policy}           1333333+333
+        DELETE /v1/sla/policies/{policy}         1333333~333
+        GET  /v1/sla/ladders                     133+++++++3
+        POST /v1/sla/ladders                     1333333+333
+        GET  /v1/sla/ladders/{ladder}            133+++++++3
+        PUT  /v1/sla/ladders/{ladder}            1333333+333
+        DELETE /v1/sla/ladders/{ladder}          1333333~333
         GET  /v1/sla/settings                    133+++++333
         PUT  /v1/sla/settings                    1333333+333
         GET  /v1/sla/settings/{product}          133+4+4++43
@@ -150,6 +159,10 @@ CALENDAR = {
     "time_zone": "Asia/Tokyo",
     "hours": {"monday": [{"from": "09:00", "to": "17:00"}]},
 }
+TARGETS = {
+    priority: {"response": "PT1H", "resolution": "P1D"}
+    for priority in ("urgent", "high", "medium", "low")
+}
 BODIES: dict[str, Any] = {
     "POST /v1/tickets": TICKET,
     "POST /v1/tickets/bulk": {"tickets": ["WB-1001"], "set": {"language": "de"}},
@@ -165,6 +178,10 @@ BODIES: dict[str, Any] = {
     "POST /v1/tickets/{id}/links": {"ticket": "{id}"},
     "PUT /v1/playbooks/{product}/{type}": {"points": [{"id": "thanked", "title": "Thanked"}]},
     "PUT /v1/tickets/{id}/checklist/{point}": {"state": "done"},
+    "POST /v1/sla/policies": {"name": "new", "selector": {"tag": "new"}, "targets": TARGETS},
+    "PUT /v1/sla/policies/{policy}": {"targets": TARGETS},
+    "POST /v1/sla/ladders": {"name": "new", "rungs": []},
+    "PUT /v1/sla/ladders/{ladder}": {"rungs": []},
     "PUT /v1/sla/settings": {"reminder_1": "PT12H"},
     "PUT /v1/sla/settings/{product}": {"follow_ups": {"reminder_1": "PT12H"}},
     "PUT /v1/intake/settings": {"triage_threshold": 0.9},
@@ -193,6 +210,8 @@ BODIES: dict[str, Any] = {
 }  # fmt: skip
 
 IN_PATHS = {
+    "{policy}": "default",
+    "{ladder}": "default",
     "{who}": "zoe@example.com",
     "{product}": "demo",
     "{calendar}": "office",

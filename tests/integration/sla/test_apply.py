@@ -18,6 +18,8 @@ from waybill_sla.settings import Settings
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "calendars.yaml"
 
+AGREEMENTS = EXAMPLE.parent / "sla.yaml"
+
 Run = Callable[..., Awaitable[tuple[int, str]]]
 
 
@@ -102,3 +104,28 @@ async def test_what_is_wrong_with_a_calendar_is_said_with_its_place(
     assert "nothing was applied" in said
     code, said = await apply("-f", str(EXAMPLE), "--dry-run")
     assert (code, said.count("created")) == (0, 2), said
+
+
+async def test_policies_ladders_and_settings_are_applied_once_and_changed_with_a_difference(
+    apply: Run, tmp_path: Path
+) -> None:
+    """The example; an edited target is a new version of its policy."""
+    code, said = await apply("-f", str(AGREEMENTS), "--dry-run")
+    assert code == 1
+    assert "spec.ladder must be the name of a ladder; there is no shop" in said
+    ladder = tmp_path / "ladder.yaml"
+    documents = AGREEMENTS.read_text().split("---\n")
+    ladder.write_text("---\n".join(documents[:-1]))
+    for file in (ladder, AGREEMENTS):
+        code, said = await apply("-f", str(file), "--yes")
+        assert code == 0, said
+    assert "created    Policy shop-gold" in said
+    code, said = await apply("-f", str(AGREEMENTS), "--yes")
+    assert (code, said.count("unchanged")) == (0, 4), said
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(AGREEMENTS.read_text().replace("PT10M, resolution", "PT12M, resolution"))
+    code, said = await apply("-f", str(edited), "--yes")
+    assert code == 0, said
+    assert "-    response: PT10M" in said
+    assert "+    response: PT12M" in said
+    assert "changed    Policy shop-gold" in said
