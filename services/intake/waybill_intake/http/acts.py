@@ -101,7 +101,12 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             )
             return await shown(docket, caller, source.id)
 
-    @routes.post("/v1/tickets/{id}/links", status_code=201, response_model=TicketView)
+    @routes.post(
+        "/v1/tickets/{id}/links",
+        status_code=201,
+        response_model=TicketView,
+        responses={200: {"model": TicketView, "description": "They are linked so already."}},
+    )
     async def link(
         id: str, body: bodies.NewLink, request: Request, caller: Caller, once: RunOnce
     ) -> Response:

@@ -90,7 +90,14 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     routes = APIRouter(tags=["tickets"])
     sharing = Sharing(rt.database, _open_all, _fits)
 
-    @routes.post("/v1/tickets", status_code=201, response_model=TicketView)
+    @routes.post(
+        "/v1/tickets",
+        status_code=201,
+        response_model=TicketView,
+        responses={
+            200: {"model": TicketView, "description": "The ticket that has this `external_ref`."}
+        },
+    )
     async def open_ticket(
         body: bodies.NewTicket, request: Request, caller: Caller, once: RunOnce
     ) -> Response:
