@@ -1,5 +1,6 @@
 """Intake over a real database, as the tests drive it."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -11,6 +12,8 @@ from aiokafka import ConsumerRecord
 from google.protobuf.message import Message
 from sqlalchemy import text
 from waybill.intake.v1 import events_pb2
+from waybill.routing.v1 import assignment_pb2
+from waybill.routing.v1 import events_pb2 as routing
 from waybill_chassis import inbox
 from waybill_chassis.clock import ManualClock
 from waybill_chassis.events import NO_TRACE, Event, TraceContext
@@ -90,6 +93,35 @@ class Intake:
     async def read(self, ticket: dict[str, Any]) -> dict[str, Any]:
         return await self.ask("GET", f"/v1/tickets/{ticket['id']}")
 
+    async def say(self, ticket: dict[str, Any], kind: str = "reply", **who: Any) -> None:
+        """Somebody writes to a ticket."""
+        path = f"/v1/tickets/{ticket['id']}/messages"
+        await self.ask("POST", path, {"body": "Well", "kind": kind}, status=201, **who)
+
+    async def edit(self, ticket: dict[str, Any], **fields: Any) -> None:
+        """An agent sets fields."""
+        headers = self.token("agent") | {"If-Match": "*"}
+        await self.ask("PATCH", f"/v1/tickets/{ticket['id']}", fields, headers=headers)
+
+    async def last_line(self, ticket: dict[str, Any], kind: type[Message]) -> str:
+        """What the log says of the last event of a kind."""
+        name = kind.DESCRIPTOR.name
+        log = await self.ask("GET", f"/v1/tickets/{ticket['id']}/log?type={name}")
+        line: str = log["items"][-1]["summary"]
+        return line
+
+    async def somebody_waits(self) -> None:
+        """Come back once a transaction waits for the lock of another one."""
+        waiting = text(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        async with asyncio.timeout(10), self.tested.rt.database.reading() as connection:
+            while not (await connection.execute(waiting)).scalar():
+                # What the view shows stays the same within a transaction.
+                await connection.rollback()
+                await asyncio.sleep(0.01)
+
     async def told(self, ticket: dict[str, Any] | None = None) -> list[Told]:
         """What stands in the outbox, about one ticket or all."""
         async with self.tested.rt.database.reading() as connection:
@@ -123,6 +155,24 @@ class Intake:
     async def count(self, table: str) -> int:
         async with self.tested.rt.database.reading() as connection:
             return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar())
+
+
+@pytest.fixture
+def has() -> Callable[..., Message]:
+    """Makes routing's word that an agent has a ticket."""
+
+    def make(ticket: Any, agent: Any, before: Any = None) -> Message:
+        return routing.TicketAssigned(
+            assignment=assignment_pb2.Assignment(
+                ticket_id=ticket["id"],
+                state=assignment_pb2.ASSIGNMENT_STATE_ASSIGNED,
+                agent=agent,
+                team="support",
+            ),
+            previous_agent=before,
+        )
+
+    return make
 
 
 @pytest.fixture

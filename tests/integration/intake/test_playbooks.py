@@ -204,19 +204,6 @@ async def test_the_playbook_counts_as_it_stands_at_the_resolving(intake: Any) ->
     path = f"/v1/tickets/{ticket['id']}/transitions"
     async with held_ticket(intake, ticket):
         waiting = asyncio.create_task(intake.ask("POST", path, {"to": "resolved"}, status=409))
-        async with asyncio.timeout(10):
-            while not await _waits(intake):
-                await asyncio.sleep(0.01)
+        await intake.somebody_waits()
         await configure(intake)
     assert (await waiting)["missing"][0]["id"] == "verify"
-
-
-async def _waits(intake: Any) -> bool:
-    async with intake.tested.rt.database.reading() as connection:
-        rows = await connection.execute(
-            text(
-                "SELECT count(*) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-        )
-        return bool(rows.scalar())
