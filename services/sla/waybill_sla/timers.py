@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -15,6 +16,10 @@ from waybill_sla import metrics, store, usecases
 BUSY_SECONDS = 0.05
 """Pause when all that is due is in other hands."""
 
+LONG_SECONDS = 0.5
+"""A batch that takes longer is followed by a smaller one, down to `_FEW`."""
+
+_FEW = 50
 _ASK_SECONDS = 0.02
 
 log = structlog.get_logger(__name__)
@@ -54,7 +59,7 @@ class Timers(Generic[Mark]):
         self._progress = progress
         self._wait_seconds = wait_seconds
         self._poll_seconds = poll_seconds
-        self._batch = batch
+        self._batch = self._most = batch
         self._bell = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -99,21 +104,35 @@ class Timers(Generic[Mark]):
 
     async def turn(self) -> float:
         """Fire all that is due by now; in how many seconds to look again."""
-        moment = self._clock.now()
+        upcoming, now = await self._next_due(), self._clock.now()
+        if upcoming is None or upcoming > now:
+            return self._pause(upcoming, now)
+        until, failed = await self._fire_all(await self._catch_up())
         upcoming = await self._next_due()
-        if upcoming is None or upcoming > moment:
-            return self._pause(upcoming, moment)
-        await self._catch_up()
-        failed = 0
-        while not self._stopping:
-            fired = await self._fire(moment)
-            failed += fired.failed
-            if not fired.clocks:
-                break
-        upcoming = await self._next_due()
-        if upcoming is not None and upcoming <= moment:
+        if upcoming is not None and upcoming <= until:
             return self._poll_seconds if failed else BUSY_SECONDS
         return self._pause(upcoming, self._clock.now())
+
+    async def _fire_all(self, until: datetime) -> tuple[datetime, int]:
+        """Batch by batch; what comes due meanwhile has its part in each. How far it came."""
+        failed = 0
+        ahead: asyncio.Task[datetime] | None = None
+        try:
+            while not self._stopping:
+                fired = await self._fire(until)
+                failed += len(fired.failed)
+                if not fired.clocks:
+                    break
+                if ahead is None:
+                    # The stream is waited for beside the work, not before each batch.
+                    ahead = asyncio.create_task(self._catch_up())
+                elif ahead.done():
+                    until, ahead = max(until, ahead.result()), None
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.wait({ahead})
+        return until, failed
 
     def _pause(self, upcoming: datetime | None, now: datetime) -> float:
         if upcoming is None:
@@ -124,10 +143,14 @@ class Timers(Generic[Mark]):
         async with self._database.reading() as connection:
             return await store.next_due(connection)
 
-    async def _catch_up(self) -> None:
-        """Wait until what stands in the stream now has been handled, or for as long as we may."""
+    async def _catch_up(self) -> datetime:
+        """Wait until what stands in the stream now has been handled, or for as long as we may.
+
+        Gives the moment up to which timers may be judged then.
+        """
+        now = self._clock.now()
         if self._progress is None:
-            return
+            return now
         mark: Mark | None = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._wait_seconds):
@@ -136,22 +159,39 @@ class Timers(Generic[Mark]):
                         if mark is None:
                             mark = await self._progress.mark()
                         if await self._progress.reached(mark):
-                            return
+                            return now
                     await asyncio.sleep(_ASK_SECONDS)
+        return now
 
     async def _fire(self, until: datetime) -> usecases.Fired:
         """One batch in one transaction."""
-        fired = usecases.Fired()
+        fired, began = usecases.Fired(), time.monotonic()
         try:
             async with self._database.unit_of_work() as uow:
-                fired = await usecases.fire(uow, until, most=self._batch)
+                fired = await usecases.fire(uow, until, most=self._most)
         except BaseException as error:
-            for span in fired.spans:
-                span.end(error)
+            # What fails in one go may do in parts.
+            self._most = max(self._most // 2, 1)
+            for effect in fired.effects:
+                effect.span.end(error)
             raise
-        for span in fired.spans:
-            span.end()
-        for kind, seconds in fired.lags:
-            metrics.detection_lag.record(seconds, {"kind": kind})
-            metrics.fired.add(1, {"kind": kind})
+        self._fit(time.monotonic() - began)
+        self._count(fired)
         return fired
+
+    def _fit(self, took: float) -> None:
+        """What comes due meanwhile waits for one batch: that must not take long."""
+        if took > LONG_SECONDS:
+            self._most = max(self._most // 2, min(_FEW, self._batch))
+        elif took < LONG_SECONDS / 2:
+            self._most = min(self._most * 2, self._batch)
+
+    def _count(self, fired: usecases.Fired) -> None:
+        for ticket_id, error in fired.failed:
+            log.error("timers_not_fired", ticket_id=str(ticket_id), exc_info=error)
+        now = self._clock.now()
+        for effect in fired.effects:
+            effect.span.end()
+            late = max((now - effect.since).total_seconds(), 0.0)
+            metrics.detection_lag.record(late, {"kind": effect.kind})
+            metrics.fired.add(1, {"kind": effect.kind})

@@ -87,19 +87,30 @@ def _heard(clock: Clock, item: News, agreed: Agreement, now: datetime) -> Outcom
             return facts.forget_person(clock, submitter_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a timer did, its span, and since when it could have."""
+
+    ticket_id: UUID
+    kind: str
+    since: datetime
+    span: LightSpan
+
+
 @dataclass(slots=True)
 class Fired:
-    """What came due: clocks done and failed, a span for each effect, its lateness in seconds."""
+    """What came due: clocks done and failed, and the effects."""
 
     clocks: int = 0
-    failed: int = 0
-    spans: list[LightSpan] = field(default_factory=list)
-    lags: list[tuple[str, float]] = field(default_factory=list)
+    failed: list[tuple[UUID, Exception]] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
 
 
 async def fire(uow: UnitOfWork, until: datetime, *, most: int) -> Fired:
     """Do what was due at `until`, of about `most` timers; whatever is stale just goes away."""
     fired = Fired()
+    # The clock may have been set back since.
+    until = min(until, uow.now)
     loaded = await store.claim(uow.connection, until, most)
     if not loaded:
         return fired
@@ -108,10 +119,8 @@ async def fire(uow: UnitOfWork, until: datetime, *, most: int) -> Fired:
     for found in loaded.values():
         try:
             outcomes = _come_due(found, agreed, until, uow.now)
-        except Exception:
-            # One clock that cannot be judged must not hold up the others.
-            log.exception("timers_not_fired", ticket_id=str(found.clock.ticket_id))
-            fired.failed += 1
+        except Exception as error:  # noqa: BLE001 - one clock must not hold up the others
+            fired.failed.append((found.clock.ticket_id, error))
             continue
         for timer, outcome in outcomes:
             _tell_fired(uow, timer, outcome, fired)
@@ -147,10 +156,9 @@ def _tell_fired(uow: UnitOfWork, timer: store.Timer, outcome: Outcome, fired: Fi
             "waybill.timer.due_at": alarm.due_at.isoformat(),
         },
     )
-    fired.spans.append(span)
     # What set the deadline may itself have happened after it, as a change of priority does.
-    late = uow.now - max(alarm.due_at, timer.armed_at)
-    fired.lags.append((alarm.kind.value, max(late.total_seconds(), 0.0)))
+    since = max(alarm.due_at, timer.armed_at)
+    fired.effects.append(Effect(timer.ticket_id, alarm.kind.value, since, span))
     cause = timer_cause(_word(timer), timer.id)
     tell(uow, outcome, Origin(automation("sla"), cause, span.trace))
 

@@ -1,0 +1,73 @@
+"""Storms, clocks that are moved, and connections that break: never early, never double."""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import text
+from waybill_sla import usecases
+
+
+async def breaches(sla: Any, story: Any) -> int:
+    return (await sla.names(story)).count("TargetBreached")
+
+
+async def test_what_comes_due_in_a_storm_has_its_part_in_the_next_batch(sla: Any) -> None:
+    """It need not wait until all that came due before it is done."""
+    storm = [sla.ticket("urgent") for _ in range(30)]
+    await sla.hear(*(story.opened() for story in storm))
+    sla.clock.advance(timedelta(seconds=1))
+    later = sla.ticket("urgent")
+    await sla.hear(later.opened())
+    sla.clock.advance(timedelta(minutes=20))
+    async with sla.database.unit_of_work() as uow:
+        await usecases.fire(uow, uow.now, most=10)
+    assert await breaches(sla, later) == 1
+    assert sum([await breaches(sla, story) for story in storm]) < len(storm)
+
+
+async def test_a_clock_that_is_set_back_makes_nothing_early_and_nothing_double(sla: Any) -> None:
+    """What has fired stays so; what has not waits for its time, by the clock as it stands."""
+    start = sla.clock.now()
+    first, second = sla.ticket("urgent"), sla.ticket("high")
+    await sla.hear(first.opened(), second.opened())
+    await sla.pass_time(minutes=15)
+    assert await breaches(sla, first) == 1
+    sla.clock.set(start)
+    await sla.timers.turn()
+    async with sla.database.unit_of_work() as uow:
+        # It read the clock before that was set back.
+        await usecases.fire(uow, start + timedelta(hours=2), most=10)
+    assert (await breaches(sla, first), await breaches(sla, second)) == (1, 0)
+    sla.clock.set(start + timedelta(hours=2))
+    await sla.timers.turn()
+    assert (await breaches(sla, first), await breaches(sla, second)) == (1, 1)
+
+
+async def test_a_clock_that_jumps_forward_makes_all_due_at_once(sla: Any) -> None:
+    """A machine that slept: every deadline in between is told, each once, with its own time."""
+    start = sla.clock.now()
+    stories = [sla.ticket("urgent"), sla.ticket("high")]
+    await sla.hear(*(story.opened() for story in stories))
+    sla.clock.advance(timedelta(hours=3))
+    await sla.timers.turn()
+    await sla.timers.turn()
+    for story, allowed in zip(stories, (timedelta(minutes=15), timedelta(hours=2)), strict=True):
+        told = [
+            at
+            for message, at in await sla.told_at(story)
+            if type(message).__name__ == "TargetBreached"
+        ]
+        assert told == [start + allowed]
+
+
+async def test_whoever_freezes_with_a_batch_loses_it_soon(sla: Any) -> None:
+    """The server ends a claim that is silent for seconds, long before other transactions."""
+    await sla.hear(sla.ticket("urgent").opened())
+    sla.clock.advance(timedelta(minutes=20))
+    async with sla.database.unit_of_work() as uow:
+        await usecases.fire(uow, uow.now, most=10)
+        asked = await uow.execute(text("SHOW idle_in_transaction_session_timeout"))
+        assert asked.scalar_one() == "3s"
+    async with sla.database.unit_of_work() as uow:
+        asked = await uow.execute(text("SHOW idle_in_transaction_session_timeout"))
+        assert asked.scalar_one() == "10s"
