@@ -95,9 +95,7 @@ class Tickets(TicketServiceServicer):
             ),
             team=assignment.team or "",
             escalation_level=number(EscalationLevel, sla.escalation_level),
-            action_links=(
-                self._links(seen, signer, settings.of(IntakeSettings)) if signer else []
-            ),
+            action_links=(self._links(seen, signer, settings.of(IntakeSettings)) if signer else []),
         )
 
     def _links(

@@ -246,9 +246,7 @@ def change_status(
     docket.note([moved], origin)
 
 
-async def edit(
-    docket: Docket, ticket: Ticket, origin: Origin, fields: Mapping[str, Any]
-) -> None:
+async def edit(docket: Docket, ticket: Ticket, origin: Origin, fields: Mapping[str, Any]) -> None:
     """Set fields by hand. Custom fields that are written must fit the product they go to."""
     if "custom_fields" in fields:
         product = fields.get("product", ticket.product)

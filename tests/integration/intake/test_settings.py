@@ -27,16 +27,19 @@ def requested(**body: Any) -> bytes:
 
 async def test_the_environment_gives_the_defaults(intake: Any) -> None:
     found = await intake.ask("GET", PATH)
-    assert found["settings"].items() >= {
-        "default_priority": "medium",
-        "triage_threshold": 0.8,
-        "duplicate_window": "P1D",
-        "merge_similar": None,
-        "undo_merge_window": "P1D",
-        "follow_up_on_closed": True,
-        "rating_window": "P14D",
-        "action_link_lifetime": "P30D",
-    }.items()
+    assert (
+        found["settings"].items()
+        >= {
+            "default_priority": "medium",
+            "triage_threshold": 0.8,
+            "duplicate_window": "P1D",
+            "merge_similar": None,
+            "undo_merge_window": "P1D",
+            "follow_up_on_closed": True,
+            "rating_window": "P14D",
+            "action_link_lifetime": "P30D",
+        }.items()
+    )
     found = await intake.ask("GET", SHOP)
     assert found["settings"] == {
         "defaults": {},
