@@ -250,7 +250,7 @@ def _handle(name: str, rt: Any) -> Handle:
         case "intake":
             return importlib.import_module("waybill_intake.consumers.facts").handle
         case "sla":
-            return partial(consumers.handle, rules=rt.settings.rules())
+            return consumers.handle
         case "notify":
             how = {
                 "feed_products": rt.settings.feed_products,
@@ -280,7 +280,7 @@ async def strike(listener: Listener) -> None:
         return
     timers = importlib.import_module("waybill_sla.timers")
     rt = listener.service.rt
-    await timers.Timers(rt.database, rt.settings.rules()).turn()
+    await timers.Timers(rt.database).turn()
 
 
 @dataclass(frozen=True)
