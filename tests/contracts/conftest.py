@@ -249,8 +249,6 @@ def _handle(name: str, rt: Any) -> Handle:
     match name:
         case "intake":
             return importlib.import_module("waybill_intake.consumers.facts").handle
-        case "sla":
-            return consumers.handle
         case "notify":
             how = {
                 "feed_products": rt.settings.feed_products,
