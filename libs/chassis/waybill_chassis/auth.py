@@ -45,6 +45,11 @@ class Principal:
         return any(role == held or role in _IMPLIED.get(held, ()) for held in self.roles)
 
     @property
+    def known_as(self) -> str:
+        """By what name a change of theirs is kept."""
+        return self.email or self.subject
+
+    @property
     def address(self) -> str | None:
         """The e-mail address by which agents and submitters are known, in lower case."""
         address = (self.email or self.subject).lower()

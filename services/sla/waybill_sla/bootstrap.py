@@ -4,18 +4,15 @@ from functools import partial
 
 from waybill.sla.v1.service_pb2_grpc import add_ClockServiceServicer_to_server
 from waybill_chassis.events import events_topic
-from waybill_chassis.http import PerProduct, settings_routes
 from waybill_chassis.process import Periodic
 from waybill_chassis.progress import StreamProgress
 from waybill_chassis.rpc import Servicer
 from waybill_chassis.service import Edges, Runtime
 
-from waybill_sla import agreement_routes, calendar_routes
 from waybill_sla.agreed import agreement
 from waybill_sla.consumers import GROUP, consumer
 from waybill_sla.events import TOLD
 from waybill_sla.http import router
-from waybill_sla.kept_settings import ProductSettings, SlaSettings
 from waybill_sla.redating import LOOK_SECONDS, work
 from waybill_sla.rpc import SERVICE, Clocks
 from waybill_sla.settings import Settings
@@ -28,12 +25,7 @@ def build(rt: Runtime[Settings]) -> Edges:
     progress = StreamProgress(settings.kafka_bootstrap_servers, events_topic("intake"), GROUP)
     return Edges(
         title="Waybill sla",
-        routers=[
-            router(rt),
-            agreement_routes.router(rt),
-            calendar_routes.router(rt),
-            settings_routes(rt.database, "sla", SlaSettings, PerProduct(ProductSettings)),
-        ],
+        routers=[router(rt)],
         servicers=[Servicer(add_ClockServiceServicer_to_server, Clocks(rt), SERVICE)],
         consumers=[consumer(rt)],
         timers=[

@@ -144,7 +144,7 @@ async def _change(
             document = _own(before, document, only)
         if document == before.document:
             return _shown(database, model, scope, before)
-        by = caller.email or caller.subject
+        by = caller.known_as
         after = await stored_settings.write(uow, scope, before, document, by)
     if dry_run:
         return _shown(database, model, scope, after)

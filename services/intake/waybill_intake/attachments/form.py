@@ -1,5 +1,6 @@
 """One file out of a request's body while it comes in: a form's part, or the body as it is."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from python_multipart.exceptions import FormParserError
@@ -12,7 +13,7 @@ _FORM = b"multipart/form-data"
 _MOST_BOUNDARY = 70
 
 
-class SentFile:
+class SentFile(ABC):
     """A file that is being sent. `filename` and `claimed` stand once its first bytes have come."""
 
     def __init__(self) -> None:
@@ -20,9 +21,9 @@ class SentFile:
         self.claimed = ""
         """The media type that came with it."""
 
+    @abstractmethod
     def content(self, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """The file's bytes; raises where the body turns out not to be one file."""
-        raise NotImplementedError
 
 
 def sent_file(headers: Headers, filename: str | None) -> SentFile:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 from waybill_chassis.auth import Principal
 from waybill_chassis.database import UnitOfWork
@@ -18,7 +18,6 @@ from waybill_chassis.http import (
     RequiredVersion,
     ResponseModel,
     RunOnce,
-    require,
     respond,
 )
 from waybill_chassis.service import Runtime
@@ -26,6 +25,7 @@ from waybill_chassis.service import Runtime
 from waybill_sla import ladders, policies
 from waybill_sla.domain.policy import Rung
 from waybill_sla.domain.words import Priority, TargetKind
+from waybill_sla.http.callers import Admin, Name, Reader
 from waybill_sla.ladders import LadderBody, NewLadder
 from waybill_sla.policies import NewPolicy, PolicyBody
 from waybill_sla.settings import Settings
@@ -34,9 +34,6 @@ from waybill_sla.store.agreements import KeptLadder, KeptPolicy
 
 _NAMES = Cursor[str]("sla agreements", str)
 
-Reader = Annotated[Principal, require("agent", "service")]
-Admin = Annotated[Principal, require("admin")]
-Name = Annotated[str, Path(max_length=63, examples=["gold"])]
 Redate = Annotated[
     bool, Query(description="Date the open clocks that have the policy anew, by this version.")
 ]
@@ -137,10 +134,6 @@ def _covers(caller: Principal, product: str | None) -> bool:
     return product is None or caller.can_see_product(product)
 
 
-def _who(caller: Principal) -> str:
-    return caller.email or caller.subject
-
-
 def router(rt: Runtime[Settings]) -> APIRouter:
     """Policies and ladders."""
     routes = APIRouter(tags=["agreements"])
@@ -175,7 +168,7 @@ def _add_policies(routes: APIRouter, rt: Runtime[Settings]) -> None:
         """A new policy, for clocks that start later and tickets that change."""
 
         async def effect(uow: UnitOfWork) -> Response:
-            kept = await policies.create(uow, body, _who(caller))
+            kept = await policies.create(uow, body, caller.known_as)
             return respond(
                 _policy(kept),
                 status=201,
@@ -210,7 +203,7 @@ def _add_policies(routes: APIRouter, rt: Runtime[Settings]) -> None:
         """A new version, for clocks that start later; with `redate` for the open ones, too."""
         async with rt.database.unit_of_work(keep=not dry_run) as uow:
             kept, concerned = await policies.change(
-                uow, policy, body, _who(caller), version, open_too=redate
+                uow, policy, body, caller.known_as, version, open_too=redate
             )
         return respond(_policy(kept, concerned), version=kept.policy.version)
 
@@ -220,7 +213,7 @@ def _add_policies(routes: APIRouter, rt: Runtime[Settings]) -> None:
     ) -> Response:
         """Choose it for no ticket any more; the clocks that have it keep it."""
         async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            await policies.remove(uow, policy, _who(caller), version)
+            await policies.remove(uow, policy, caller.known_as, version)
         return Response(status_code=204)
 
 
@@ -245,7 +238,7 @@ def _add_ladders(routes: APIRouter, rt: Runtime[Settings]) -> None:
         """A new ladder: from now on policies may name it."""
 
         async def effect(uow: UnitOfWork) -> Response:
-            kept = await ladders.create(uow, body, _who(caller))
+            kept = await ladders.create(uow, body, caller.known_as)
             return respond(
                 _ladder(kept),
                 status=201,
@@ -274,7 +267,7 @@ def _add_ladders(routes: APIRouter, rt: Runtime[Settings]) -> None:
     ) -> Response:
         """Replace its rungs, from the next event or timer of each ticket on."""
         async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            kept = await ladders.change(uow, ladder, body, _who(caller), version)
+            kept = await ladders.change(uow, ladder, body, caller.known_as, version)
         return respond(_ladder(kept), version=kept.version)
 
     @routes.delete(path + "/{ladder}", status_code=204)
@@ -283,5 +276,5 @@ def _add_ladders(routes: APIRouter, rt: Runtime[Settings]) -> None:
     ) -> Response:
         """Take it away, if no policy names it."""
         async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            await ladders.remove(uow, ladder, _who(caller), version)
+            await ladders.remove(uow, ladder, caller.known_as, version)
         return Response(status_code=204)

@@ -4,9 +4,8 @@ from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from starlette.responses import Response
-from waybill_chassis.auth import Principal
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
     Cursor,
@@ -18,7 +17,6 @@ from waybill_chassis.http import (
     RequiredVersion,
     ResponseModel,
     RunOnce,
-    require,
     respond,
 )
 from waybill_chassis.problems import invalid_field
@@ -28,6 +26,7 @@ from waybill_sla import calendars
 from waybill_sla.calendars import CalendarBody, NewCalendar, unknown
 from waybill_sla.domain.calendar import WEEKDAYS
 from waybill_sla.domain.ledger import ALWAYS
+from waybill_sla.http.callers import Admin, Name, Reader
 from waybill_sla.settings import Settings
 from waybill_sla.store import calendars as kept_calendars
 from waybill_sla.store import redatings
@@ -39,10 +38,6 @@ _NAMES = Cursor[str]("sla calendars", str)
 _TASKS = Cursor[UUID]("sla redating", UUID)
 _LONGEST = timedelta(days=400)
 _WHOLE_WEEK = {day: [{"from": "00:00", "to": "24:00"}] for day in WEEKDAYS}
-
-Reader = Annotated[Principal, require("agent", "service")]
-Admin = Annotated[Principal, require("admin")]
-Name = Annotated[str, Path(max_length=63, examples=["office"])]
 
 
 class CalendarView(ResponseModel):
@@ -105,10 +100,6 @@ def _shown(kept: Kept, redating: int | None = None) -> CalendarView:
     )
 
 
-def _who(caller: Principal) -> str:
-    return caller.email or caller.subject
-
-
 def router(rt: Runtime[Settings]) -> APIRouter:
     """Calendars, what they mean, and how far their changes have come."""
     routes = APIRouter(tags=["calendars"])
@@ -132,7 +123,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         what = await calendars.written(body, rt.clock.now())
 
         async def effect(uow: UnitOfWork) -> Response:
-            kept = await calendars.create(uow, body.name, what, _who(caller))
+            kept = await calendars.create(uow, body.name, what, caller.known_as)
             return respond(
                 _shown(kept),
                 status=201,
@@ -159,7 +150,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         """Replace what it says; what is open and counts by it is dated anew in the background."""
         what = await calendars.written(body, rt.clock.now())
         async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            kept, concerned = await calendars.change(uow, calendar, what, _who(caller), version)
+            kept, concerned = await calendars.change(uow, calendar, what, caller.known_as, version)
         return respond(_shown(kept, concerned), version=kept.version)
 
     @routes.delete(PATH + "/{calendar}", status_code=204)

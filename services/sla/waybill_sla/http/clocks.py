@@ -1,4 +1,4 @@
-"""The REST edge: a ticket's deadlines and ledger, escalations, policies, what is at risk."""
+"""A ticket's deadlines and ledger, escalations, what is at risk."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -121,7 +121,7 @@ class AtRiskView(ResponseModel):
 
 
 def router(rt: Runtime[Settings]) -> APIRouter:
-    """All routes of sla."""
+    """Clocks."""
     routes = APIRouter(tags=["sla"])
 
     @routes.get("/v1/tickets/{id}/sla", response_model=ClockView)
