@@ -10,8 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 from waybill_chassis.clock import ManualClock
-from waybill_chassis.http import HttpServer, create_app
-from waybill_chassis.testing.services import TestedService, tested_service
+from waybill_chassis.testing.services import TestedService, on_a_port, tested_service
 from waybill_chassis.testing.tokens import Mint
 from waybill_cli.apply.kinds import KINDS
 from waybill_cli.local.keys import JWKS_FILE, ensure_keys
@@ -68,24 +67,9 @@ async def applying(
         mint=mint,
         clock=clock,
         jwks_url=(tmp_path / "keys" / JWKS_FILE).as_uri(),
-    ) as tested:
-        service = create_app(
-            title="intake",
-            routers=tested.edges.routers,
-            verifier=tested.rt.verifier,
-            health=tested.rt.health,
-            database=tested.rt.database,
-        )
-        server = HttpServer(service, host="127.0.0.1", port=0, grace=1)
-        await server.start()
-        env = {
-            "WAYBILL_DATA_DIR": str(tmp_path),
-            "WAYBILL_GATEWAY_URL": f"http://127.0.0.1:{server.port}",
-        }
-        try:
-            yield Applying(tested, env, tmp_path)
-        finally:
-            await server.stop()
+    ) as tested, on_a_port(tested) as address:
+        env = {"WAYBILL_DATA_DIR": str(tmp_path), "WAYBILL_GATEWAY_URL": address}
+        yield Applying(tested, env, tmp_path)
 
 
 async def test_the_example_is_applied_and_applied_again_changes_nothing(

@@ -8,8 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 from waybill_chassis.clock import ManualClock
-from waybill_chassis.http import HttpServer, create_app
-from waybill_chassis.testing.services import tested_service
+from waybill_chassis.testing.services import on_a_port, tested_service
 from waybill_chassis.testing.tokens import Mint
 from waybill_cli.local.keys import JWKS_FILE, ensure_keys
 from waybill_cli.main import app
@@ -40,20 +39,8 @@ async def apply(
         mint=mint,
         clock=clock,
         jwks_url=(tmp_path / "keys" / JWKS_FILE).as_uri(),
-    ) as tested:
-        service = create_app(
-            title="sla",
-            routers=tested.edges.routers,
-            verifier=tested.rt.verifier,
-            health=tested.rt.health,
-            database=tested.rt.database,
-        )
-        server = HttpServer(service, host="127.0.0.1", port=0, grace=1)
-        await server.start()
-        env = {
-            "WAYBILL_GATEWAY_URL": f"http://127.0.0.1:{server.port}",
-            "WAYBILL_DATA_DIR": str(tmp_path),
-        }
+    ) as tested, on_a_port(tested) as address:
+        env = {"WAYBILL_DATA_DIR": str(tmp_path), "WAYBILL_GATEWAY_URL": address}
 
         async def run(*arguments: str) -> tuple[int, str]:
             # Both speak on this process's stdout.
@@ -63,10 +50,7 @@ async def apply(
                 )
             return done.exit_code, done.output
 
-        try:
-            yield run
-        finally:
-            await server.stop()
+        yield run
 
 
 async def test_calendars_are_created_once_and_changed_with_a_difference(

@@ -1,4 +1,4 @@
-"""Storms, clocks that are moved, and connections that break: never early, never double."""
+"""Storms and clocks that are moved: never early, never double."""
 
 from datetime import timedelta
 from typing import Any

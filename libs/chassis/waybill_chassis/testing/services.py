@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import httpx
 
 from waybill_chassis.clock import ManualClock
-from waybill_chassis.http import create_app
+from waybill_chassis.http import HttpServer, create_app
 from waybill_chassis.service import Edges, Runtime, runtime
 from waybill_chassis.settings import SERVICES, ServiceSettings
 from waybill_chassis.testing.tokens import Mint
@@ -89,6 +89,24 @@ async def tested_service(
         finally:
             await rt.peers.stop()
             await rt.database.close()
+
+
+@asynccontextmanager
+async def on_a_port(tested: TestedService[Any]) -> AsyncIterator[str]:
+    """The service for programs that speak to an address, which is given."""
+    app = create_app(
+        title=tested.edges.title,
+        routers=tested.edges.routers,
+        verifier=tested.rt.verifier,
+        health=tested.rt.health,
+        database=tested.rt.database,
+    )
+    server = HttpServer(app, host="127.0.0.1", port=0, grace=1)
+    await server.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        await server.stop()
 
 
 # pytest would take it for a test, by its name.
