@@ -31,15 +31,18 @@ async def apply(
 ) -> AsyncIterator[Run]:
     """The command beside sla on a port, which trusts the command's key."""
     ensure_keys(tmp_path / "keys")
-    async with tested_service(
-        "sla",
-        build,
-        Settings,
-        database_url=await new_service_database("sla"),
-        mint=mint,
-        clock=clock,
-        jwks_url=(tmp_path / "keys" / JWKS_FILE).as_uri(),
-    ) as tested, on_a_port(tested) as address:
+    async with (
+        tested_service(
+            "sla",
+            build,
+            Settings,
+            database_url=await new_service_database("sla"),
+            mint=mint,
+            clock=clock,
+            jwks_url=(tmp_path / "keys" / JWKS_FILE).as_uri(),
+        ) as tested,
+        on_a_port(tested) as address,
+    ):
         env = {"WAYBILL_DATA_DIR": str(tmp_path), "WAYBILL_GATEWAY_URL": address}
 
         async def run(*arguments: str) -> tuple[int, str]:
