@@ -165,7 +165,10 @@ def _own_pages() -> list[dict[str, Any]]:
             "direct_response": {"status": 200, "body": {"inline_string": page}},
             "response_headers_to_add": [{**html, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
         },
-        {"name": "/", "match": {"path": "/"}, "redirect": {"path_redirect": "/docs"}},
+        *(
+            {"name": path, "match": {"path": path}, "redirect": {"path_redirect": "/docs"}}
+            for path in ("/docs/events", "/")
+        ),
     ]
 
 

@@ -231,12 +231,15 @@ async def test_words_are_found_in_titles_descriptions_and_public_messages(intake
         "tray zebra printer": ["a"],
         "hamster": [],
         "the": [],
+        a["number"].lower(): ["a"],
+        "WB-1": [],
     }.items():
         assert await listed(intake, f"q={quote(q)}") == expected, q
         assert (await intake.ask("GET", f"/v1/tickets/count?q={quote(q)}"))["count"] == len(
             expected
         )
     assert await listed(intake, "q=jam", **KIM) == ["a"]
+    assert await listed(intake, f"q={b['number']}", **KIM) == []
     await intake.move(a, "resolved", "closed")
     assert await listed(intake, "q=tray&status=closed&sort=due") == ["a"]
     problem = await intake.ask("GET", "/v1/tickets?q=-printer", status=422)

@@ -114,7 +114,8 @@ class TicketFilter(BaseModel):
     due_to: Instant | None = Field(None, description="Before this moment: the same.")
     q: Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)] = Field(
         "",
-        description='Words in title, description or public messages; `"a phrase"`, `or`, `-not`.',
+        description='Words in title, description or public messages; `"a phrase"`, `or`, `-not`; '
+        "or a number such as `WB-1042`.",
     )
 
     def given(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from waybill_chassis.lookup import parse_number
+
 from waybill_intake.store.finding.kept import CONFIGURATION, HASTE, facet
 
 
@@ -46,7 +48,7 @@ class Filter:
     spans: Mapping[str, Span] = field(default_factory=dict)
     """By `created`, `updated`, `resolved`, `closed`, `due`."""
     text: str = ""
-    """Words to search for, as people type them into a search box."""
+    """Words to search for, as people type them into a search box, or a ticket's number."""
 
 
 # What one moment says of another: a ticket is opened before anything else happens to it, and what
@@ -84,7 +86,10 @@ class Asked:
                 self._list.append("l.due_at < 'infinity'")
         if sort is not None:
             self._implied(filter, sort)
-        if filter.text:
+        if number := parse_number(filter.text):
+            own = f"(SELECT id FROM tickets WHERE number = {self._put(number)})"
+            self._both.append(f"@.ticket_id = {own}")
+        elif filter.text:
             query = f"websearch_to_tsquery('{CONFIGURATION}', {self._put(filter.text)})"
             self._text.append(f"@.document @@ {query}")
         # What only the text is asked for, it answers alone.
