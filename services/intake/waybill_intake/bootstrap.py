@@ -6,6 +6,7 @@ from waybill_chassis.process import Periodic
 from waybill_chassis.rpc import Servicer
 from waybill_chassis.service import Edges, Runtime
 
+from waybill_intake import erasing
 from waybill_intake.attachments.objects import Objects
 from waybill_intake.attachments.sweeping import sweeper
 from waybill_intake.consumers import consumers
@@ -26,6 +27,7 @@ def build(rt: Runtime[Settings]) -> Edges:
         timers=[
             sweeper(rt.database, objects),
             Periodic("statistics", FOLD_SECONDS, lambda: tend(rt.database)),
+            Periodic("erasures", erasing.FINISH_SECONDS, lambda: erasing.finish(rt.database)),
         ],
         body_limits={attachments.PATH: settings.attachments_max_bytes + attachments.FORM_BYTES},
         servicers=[Servicer(add_TicketServiceServicer_to_server, Tickets(rt), SERVICE)],

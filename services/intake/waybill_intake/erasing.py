@@ -1,13 +1,17 @@
 """Erasing a person on request: all they wrote and are goes, what happened stays.
 
 A person with very many tickets is erased in several transactions. Until the last of them they keep
-their address, by which the next finds what is left: whoever breaks off in between asks again.
+their address, by which the next finds what is left. Each but the last notes for whom it was done:
+when the process that began is gone, `finish` goes on.
 """
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from google.protobuf.json_format import MessageToDict, ParseDict
+from waybill.common.v1.actor_pb2 import Cause
 from waybill.intake.v1.events_pb2 import PersonErased
 from waybill_chassis import erasing as chassis
 from waybill_chassis.database import Database, UnitOfWork
@@ -18,13 +22,18 @@ from waybill_intake import events
 from waybill_intake.docket import Docket, Origin
 from waybill_intake.domain import people as rules
 from waybill_intake.domain.people import Known
-from waybill_intake.domain.ticket import AUTOMATION
+from waybill_intake.domain.ticket import AUTOMATION, Actor
+from waybill_intake.domain.words import ActorKind
 from waybill_intake.store import attachments, erasing, people, saved_views
 from waybill_intake.store.finding import kept
 
 BATCH = 200
 """Tickets that one transaction holds."""
 
+FINISH_SECONDS = 60.0
+"""How often what was broken off is looked for, and how long a step may take."""
+
+_AT_ONCE = 10
 _TRIES = 20
 
 
@@ -62,6 +71,15 @@ async def erase(database: Database, id: UUID, origin: Origin, batch: int = BATCH
                 ) from None
 
 
+async def finish(database: Database, batch: int = BATCH) -> None:
+    """Go on with erasures that have not come further for a while."""
+    async with database.reading() as connection:
+        before = database.clock.now() - timedelta(seconds=FINISH_SECONDS)
+        found = await people.unfinished(connection, before=before, limit=_AT_ONCE)
+    for id, asked in found.items():
+        await erase(database, id, _origin(asked), batch)
+
+
 async def _step(uow: UnitOfWork, id: UUID, origin: Origin, batch: int) -> Erasure | None:
     """Erase what hangs on some tickets; with the last of them the person, and what that was."""
     person = await people.person(uow.connection, id)
@@ -81,9 +99,21 @@ async def _step(uow: UnitOfWork, id: UUID, origin: Origin, batch: int) -> Erasur
     person = replace(person, other_names=await erasing.names(uow, person))
     await _erase_tickets(docket, person, now, origin)
     if not last:
+        await people.erasing(uow, id, _asked(origin))
         return None
     await people.forget(uow, id)
     return Erasure(id, uow.now, await people.erased_tickets(uow.connection, id))
+
+
+def _asked(origin: Origin) -> dict[str, Any]:
+    return {"actor": asdict(origin.actor), "cause": MessageToDict(origin.cause)}
+
+
+def _origin(asked: dict[str, Any]) -> Origin:
+    actor = asked["actor"]
+    return Origin(
+        Actor(**(actor | {"kind": ActorKind(actor["kind"])})), ParseDict(asked["cause"], Cause())
+    )
 
 
 async def _erase_tickets(

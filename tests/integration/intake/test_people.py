@@ -335,6 +335,39 @@ async def test_somebody_with_many_tickets_is_erased_in_steps(
     assert await leftovers(intake) == {}
 
 
+async def test_an_erasure_that_broke_off_goes_on_by_itself(
+    intake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever happens to the process that began: another one finishes, in the same name."""
+    opened, closed, _ = await a_life(intake)
+    whole, steps = erasing._step, []
+
+    async def dies(*rest: Any) -> Any:
+        if steps:
+            raise ConnectionResetError
+        steps.append(rest)
+        return await whole(*rest)
+
+    monkeypatch.setattr(erasing.erase, "__defaults__", (1,))
+    monkeypatch.setattr(erasing, "_step", dies)
+    await erase(intake, opened["submitter"]["id"], status=503)
+    monkeypatch.setattr(erasing, "_step", whole)
+    database = intake.tested.rt.database
+    await erasing.finish(database)
+    assert await leftovers(intake), "the one who began may still be at it"
+    intake.tested.clock.advance(timedelta(minutes=2))
+    await erasing.finish(database, batch=1)
+    told = [one.message for one in await intake.told() if one.name == "PersonErased"]
+    assert sorted(id for one in told for id in one.ticket_ids) == sorted(
+        [opened["id"], closed["id"]]
+    )
+    assert {(one.actor.email, one.cause.type) for one in told} == {
+        (told[0].actor.email, "POST /v1/submitters/{id}/erasure")
+    }
+    await published(intake)
+    assert await leftovers(intake) == {}
+
+
 async def test_what_comes_during_an_erasure_is_erased_or_somebody_elses(intake: Any) -> None:
     """Messages, ratings, watchers and tickets at the same moment: nothing is half erased."""
     owner = intake.token("submitter", sub=KIM, claims={"name": NAME})

@@ -1,8 +1,10 @@
 """The people tickets are for: found, shown, and erased."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -66,7 +68,24 @@ _PORTRAIT = text(
     """
 )
 _RENAME = text("UPDATE submitters SET name = :name WHERE id = :id")
-_FORGET = text("UPDATE submitters SET email = NULL, name = '', erased_at = :now WHERE id = :id")
+_FORGET = text(
+    """
+    UPDATE submitters SET email = NULL, name = '', erased_at = :now,
+        erasing_for = NULL, erasing_at = NULL
+    WHERE id = :id
+    """
+)
+_ERASING = text(
+    """
+    UPDATE submitters SET erasing_for = CAST(:asked AS jsonb), erasing_at = :now WHERE id = :id
+    """
+)
+_UNFINISHED = text(
+    """
+    SELECT id, erasing_for FROM submitters
+    WHERE erasing_at < :before ORDER BY erasing_at LIMIT :limit
+    """
+)
 _COUNT_ERASED = text(
     "SELECT count(*) FROM tickets WHERE submitter_id = :id AND erased_at IS NOT NULL"
 )
@@ -168,6 +187,19 @@ async def rename(uow: UnitOfWork, id: UUID, name: str) -> None:
 async def forget(uow: UnitOfWork, id: UUID) -> None:
     """Forget who this was; the next ticket for the same address is somebody else's."""
     await uow.execute(_FORGET, {"id": id, "now": uow.now})
+
+
+async def erasing(uow: UnitOfWork, id: UUID, asked: Mapping[str, Any]) -> None:
+    """Note that an erasure has come this far, and for whom: whatever happens now, it goes on."""
+    await uow.execute(_ERASING, {"id": id, "asked": json.dumps(asked), "now": uow.now})
+
+
+async def unfinished(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> dict[UUID, dict[str, Any]]:
+    """Erasures whose last step was done before that moment, and for whom they are."""
+    rows = await connection.execute(_UNFINISHED, {"before": before, "limit": limit})
+    return {row.id: row.erasing_for for row in rows}
 
 
 async def concerned(connection: AsyncConnection, person: Known, limit: int) -> dict[UUID, bool]:
