@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 from waybill_sla.domain import ladder, ledger
 from waybill_sla.domain.clock import Clock, Outcome, Target
 from waybill_sla.domain.facts import open_state
+from waybill_sla.domain.ledger import Calendar
 from waybill_sla.domain.policy import Agreement
 from waybill_sla.domain.telling import FollowUpDue, TargetAtRisk, TargetBreached
 from waybill_sla.domain.words import ClockState, FollowUp, Status, TargetState, TimerKind
@@ -25,6 +27,25 @@ class Alarm:
     share: float
     due_at: datetime
     stamp: int
+
+
+class Dated(Protocol):
+    """What has a deadline: a target, or a line of a list of them."""
+
+    @property
+    def due_at(self) -> datetime:
+        """When it is due."""
+        ...
+
+
+def remaining(target: Dated, now: datetime, calendar: Calendar) -> timedelta:
+    """The working time until the deadline of a target that runs; negative when that has passed.
+
+    In a pause, `now` is when the pause began.
+    """
+    if target.due_at >= now:
+        return calendar.working_time(now, target.due_at)
+    return -calendar.working_time(target.due_at, now)
 
 
 def wanted(clock: Clock, agreed: Agreement) -> frozenset[Alarm]:
