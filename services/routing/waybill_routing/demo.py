@@ -6,16 +6,16 @@ from waybill_chassis.causes import Origin, automation, request_cause
 from waybill_chassis.database import UnitOfWork
 
 from waybill_routing import usecases
-from waybill_routing.domain import Agent, Presence
+from waybill_routing.domain import Agent, Presence, Skill, SkillKind
 from waybill_routing.store import people
 
 _AGENTS = (
-    ("ana", "Ana Ferreira", ("support", "senior_support"), ("account", "order")),
-    ("ben", "Ben Okafor", ("support",), ("order",)),
-    ("chloe", "Chloe Martin", ("support", "senior_support"), ("complaint",)),
-    ("deepak", "Deepak Rao", ("support", "tech_team"), ("technical",)),
-    ("elif", "Elif Demir", ("support", "tech_team"), ("technical", "account")),
-    ("femi", "Femi Adeyemi", ("support", "management"), ("complaint",)),
+    ("ana", "Ana Ferreira", ("support", "senior_support"), {"account": 4, "order": 3}),
+    ("ben", "Ben Okafor", ("support",), {"order": 3}),
+    ("chloe", "Chloe Martin", ("support", "senior_support"), {"complaint": 4}),
+    ("deepak", "Deepak Rao", ("support", "tech_team"), {"technical": 5}),
+    ("elif", "Elif Demir", ("support", "tech_team"), {"technical": 3, "account": 3}),
+    ("femi", "Femi Adeyemi", ("support", "management"), {"complaint": 5}),
 )
 _CAPACITY = 200
 
@@ -31,7 +31,7 @@ async def seed(uow: UnitOfWork) -> None:
                 email=email,
                 name=full_name,
                 teams=teams,
-                skills=skills,
+                skills=tuple(Skill(SkillKind.TYPE, type, level) for type, level in skills.items()),
                 capacity=_CAPACITY,
                 presence=Presence.AVAILABLE,
                 presence_since=uow.now,

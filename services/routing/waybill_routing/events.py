@@ -74,8 +74,12 @@ def from_ticket(message: ticket_pb2.Ticket, sequence: int) -> Ticket:
         type=word(ticket_enums_pb2.TicketType, message.type),
         priority=word(ticket_enums_pb2.Priority, message.priority),
         status=word(ticket_enums_pb2.Status, message.status),
+        language=message.language,
+        tags=tuple(message.tags),
+        tier=message.submitter.tier,
         opened_at=moment(message, "created_at"),
         sequence=sequence,
+        text=f"{message.title}\n{message.description}",
     )
 
 
@@ -112,7 +116,17 @@ def to_agent_state(agent: Agent) -> assignment_pb2.AgentState:
         agent=_agent(agent),
         presence=number(assignment_pb2.Presence, agent.presence),
         teams=agent.teams,
-        skills=agent.skills,
+        skills=[skill.value for skill in agent.skills],
+        levels=[
+            assignment_pb2.Skill(
+                kind=number(assignment_pb2.SkillKind, skill.kind),
+                value=skill.value,
+                level=skill.level,
+            )
+            for skill in agent.skills
+        ],
+        load=agent.load,
+        on_duty=agent.on_duty,
         capacity=agent.capacity,
         open_tickets=agent.open_tickets,
         since=timestamp(agent.presence_since),

@@ -16,7 +16,7 @@ from waybill_routing.events import from_ticket
 from waybill_routing.settings import Settings
 from waybill_routing.store import tickets
 
-_FIELDS = ("product", "type", "priority", "status", "opened_at")
+_FIELDS = ("product", "type", "priority", "status", "language", "tags", "tier", "opened_at")
 
 
 def owners(rt: Runtime[Settings], cause: Cause) -> list[Owner[Ticket]]:
@@ -60,6 +60,9 @@ async def recount(rt: Runtime[Settings], report: ReconcileReport, *, repair: boo
     """Compare how many tickets each agent is said to have with those they have."""
     async with rt.database.unit_of_work() as uow:
         wrong = await usecases.recount(uow, repair=repair)
-    for agent, counted in wrong:
-        found = Finding("open_tickets", str(agent.open_tickets), str(counted))
-        tell(report, "routing", agent.id, [found], repaired=repair)
+    for agent, held, load in wrong:
+        found = differing(
+            {"open_tickets": agent.open_tickets, "load": agent.load},
+            {"open_tickets": held, "load": load},
+        )
+        tell(report, "routing", agent.id, found, repaired=repair)

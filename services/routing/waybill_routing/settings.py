@@ -5,14 +5,17 @@ from typing import ClassVar
 from pydantic import Field
 from waybill_chassis.settings import ServiceSettings
 
+from waybill_routing.kept_settings import Changeable
 
-class Settings(ServiceSettings):
-    """`WAYBILL_ROUTING_X` sets the field `x`."""
+
+class Settings(ServiceSettings, Changeable):
+    """`WAYBILL_ROUTING_X` sets the field `x`; durations in ISO 8601, such as `PT15M`.
+
+    What is `Changeable` counts until the database says otherwise.
+    """
 
     service: ClassVar[str] = "routing"
 
-    default_capacity: int = Field(default=200, ge=1, le=100_000)
-    """How many open tickets an agent can hold who is added without a number."""
     sweep_seconds: float = Field(default=2.0, gt=0, le=60)
     """How often what waits is looked through for what somebody could have by now."""
     intake_timeout_seconds: float = Field(default=1.0, gt=0, le=10)

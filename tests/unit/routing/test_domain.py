@@ -61,7 +61,7 @@ def desk(cases: list[Case], agents: list[Agent]) -> Desk:
 def test_the_first_rule_that_matches_wins() -> None:
     """What a rule leaves out matches anything."""
     rules = [
-        Rule(UUID(int=2), 1, "tech_team", product="demo", priority="urgent"),
+        Rule(UUID(int=2), 1, "tech_team", product=("demo",), priority=("urgent",)),
         DEFAULT,
     ]
     assert queue_for(case(1, priority="urgent").ticket, rules, QUEUES).slug == "tech_team"
@@ -73,11 +73,12 @@ def test_the_least_loaded_is_chosen_of_equals_the_one_who_waited_longest() -> No
     """Then the lowest id; never who is away, full, in another team, or passed over."""
     agents = [
         agent(1, presence=Presence.AWAY),
-        agent(2, open_tickets=10),
+        agent(2, load=10),
         agent(3, "tech_team"),
-        agent(4, open_tickets=3, last_assigned_at=NOW),
-        agent(5, open_tickets=3, last_assigned_at=NOW - timedelta(hours=1)),
-        agent(6, open_tickets=4),
+        agent(4, load=3, last_assigned_at=NOW),
+        agent(5, load=3, last_assigned_at=NOW - timedelta(hours=1)),
+        agent(6, load=4),
+        agent(7, on_duty=False),
     ]
     chosen, why = choose(agents, "support")
     assert chosen == agents[4]
@@ -161,7 +162,7 @@ def test_a_ticket_that_is_released_keeps_the_time_it_first_waited() -> None:
             waiting_since=NOW - timedelta(hours=1),
         ),
     )
-    table = desk([held], [agent(1, open_tickets=1)])
+    table = desk([held], [agent(1, open_tickets=1, load=1)])
     table.give_back(held.id, "released by hand by Agent 1")
     table.place_waiting()
     after = table.cases[held.id].assignment

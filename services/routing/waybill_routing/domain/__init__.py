@@ -3,7 +3,6 @@
 from waybill_routing.domain.choice import (
     choose,
     heard,
-    matches,
     needs_place,
     queue_for,
     urgency,
@@ -19,6 +18,7 @@ from waybill_routing.domain.entities import (
     Queue,
     RiskSeen,
     Rule,
+    Skill,
     Team,
     Ticket,
     TicketSeen,
@@ -33,18 +33,22 @@ from waybill_routing.domain.errors import (
     TicketClosed,
     UnknownAgent,
 )
+from waybill_routing.domain.rules import CONDITIONS, matches, rule_for
 from waybill_routing.domain.words import (
     Method,
     Presence,
     Priority,
     ReleaseReason,
+    SkillKind,
     State,
     Status,
     Strategy,
     TicketType,
+    skill_fault,
 )
 
 __all__ = [
+    "CONDITIONS",
     "Agent",
     "AlreadyAssigned",
     "Assignment",
@@ -64,6 +68,8 @@ __all__ = [
     "ReleaseReason",
     "RiskSeen",
     "Rule",
+    "Skill",
+    "SkillKind",
     "State",
     "Status",
     "Strategy",
@@ -79,5 +85,7 @@ __all__ = [
     "matches",
     "needs_place",
     "queue_for",
+    "rule_for",
+    "skill_fault",
     "urgency",
 ]

@@ -16,25 +16,17 @@ from waybill_routing.domain.entities import (
     Ticket,
     TicketSeen,
 )
-from waybill_routing.domain.words import Presence, Priority, State
+from waybill_routing.domain.rules import rule_for
+from waybill_routing.domain.words import Priority, State
 
 _RANK: Mapping[str, int] = {priority: rank for rank, priority in enumerate(Priority)}
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
-def matches(rule: Rule, ticket: Ticket) -> bool:
-    """Whether the rule speaks of such a ticket."""
-    return (
-        rule.product in (None, ticket.product)
-        and rule.type in (None, ticket.type)
-        and rule.priority in (None, ticket.priority)
-    )
-
-
 def queue_for(ticket: Ticket, rules: Sequence[Rule], queues: Mapping[str, Queue]) -> Queue:
     """The queue of the first rule, by position, that matches; the default rule always does."""
-    return queues[next(rule.queue for rule in rules if matches(rule, ticket))]
+    return queues[rule_for(ticket, rules).queue]
 
 
 def urgency(case: Case) -> tuple[int, float, datetime, UUID]:
@@ -48,25 +40,24 @@ def urgency(case: Case) -> tuple[int, float, datetime, UUID]:
 
 
 def choose(
-    agents: Iterable[Agent], team: str, *, but: UUID | None = None
+    agents: Iterable[Agent], team: str, *, weight: int = 1, but: UUID | None = None
 ) -> tuple[Agent | None, str]:
-    """The available agent of the team with the fewest open tickets, and why, in words.
+    """The available agent of the team with the least load, and why, in words.
 
     Of equals the one who has waited longest for a ticket, then the lowest id. Nobody when none
     has room; `but` is passed over.
     """
-    present = [a for a in agents if a.presence is Presence.AVAILABLE and team in a.teams]
-    able = [agent for agent in present if agent.room and agent.id != but]
+    present = [agent for agent in agents if agent.ready and team in agent.teams]
+    able = [agent for agent in present if agent.fits(weight) and agent.id != but]
     if not able:
         if not present:
             return None, f"nobody in {team} is available"
-        if any(agent.room for agent in present):
+        if any(agent.fits(weight) for agent in present):
             return None, f"given back, and nobody else in {team} has room"
         return None, f"none of {len(present)} available in {team} has room"
-    best = min(able, key=lambda a: (a.open_tickets, a.last_assigned_at or _NEVER, a.id))
+    best = min(able, key=lambda a: (a.load, a.last_assigned_at or _NEVER, a.id))
     return best, (
-        f"least loaded of {len(present)} available in {team} "
-        f"({best.open_tickets} of {best.capacity})"
+        f"least loaded of {len(present)} available in {team} ({best.load} of {best.capacity})"
     )
 
 

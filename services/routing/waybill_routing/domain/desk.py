@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 from waybill_routing.domain.choice import choose, needs_place, queue_for, urgency
 from waybill_routing.domain.entities import Agent, Assignment, Case, Change, Queue, Rule
 from waybill_routing.domain.errors import AlreadyAssigned, NoRoom, TicketClosed
-from waybill_routing.domain.words import Method, Presence, ReleaseReason, State
+from waybill_routing.domain.words import Method, ReleaseReason, State
 
 
 class Desk:
@@ -22,14 +24,19 @@ class Desk:
         queues: Mapping[str, Queue],
         rules: Sequence[Rule],
         now: datetime,
+        weights: Mapping[Any, int] = MappingProxyType({}),
     ) -> None:
-        """`rules` by position; `now` is when whatever is decided here happens."""
+        """`rules` by position; `now` is when whatever is decided here happens.
+
+        `weights` by priority: what a ticket that is given from now on counts for its agent.
+        """
         self.cases = {case.id: case for case in cases}
         self.agents = {agent.id: agent for agent in agents}
         self.queues = queues
         self.rules = rules
         self.changes: list[Change] = []
         self._now = now
+        self._weights = weights
         self._waiting: dict[UUID, Queue] = {}
         self._cases_before = dict(self.cases)
         self._agents_before = dict(self.agents)
@@ -148,11 +155,7 @@ class Desk:
         """Teams whose agents at this desk have room: how much, and who if it is only one."""
         found: dict[str, tuple[int, UUID | None]] = {}
         for team, members in self._members.items():
-            free = [
-                agent
-                for id in members
-                if (agent := self.agents[id]).presence is Presence.AVAILABLE and agent.room
-            ]
+            free = [agent for id in members if (agent := self.agents[id]).ready and agent.room]
             if free:
                 found[team] = sum(a.room for a in free), free[0].id if len(free) == 1 else None
         return found
@@ -162,7 +165,12 @@ class Desk:
         for case in sorted((self.cases[id] for id in self._waiting), key=urgency):
             queue = self._waiting[case.id]
             members = (self.agents[id] for id in self._members.get(queue.team, ()))
-            agent, why = choose(members, queue.team, but=case.assignment.given_back_by)
+            agent, why = choose(
+                members,
+                queue.team,
+                weight=self._weight(case),
+                but=case.assignment.given_back_by,
+            )
             if agent is not None and case.ticket.open:
                 self._assign(case, agent, queue, Method.AUTOMATIC, why)
             elif (case.assignment.state, case.assignment.queue) != (State.QUEUED, queue.slug):
@@ -183,7 +191,7 @@ class Desk:
 
     def _give(self, case: Case, agent_id: UUID, queue: Queue, method: Method, why: str) -> None:
         agent = self.agents[agent_id]
-        if case.ticket.open and not agent.room:
+        if case.ticket.open and not agent.fits(self._weight(case)):
             raise NoRoom(agent)
         self._assign(case, agent, queue, method, why)
 
@@ -238,14 +246,24 @@ class Desk:
         )
 
     def _put(self, case: Case) -> None:
-        """Replace a case; its agents' open tickets follow."""
-        before, after = self.cases[case.id].holder, case.holder
+        """Replace a case; what its agents hold follows."""
+        before = self.cases[case.id]
+        fresh = case.holder != before.holder or case.ticket.priority != before.ticket.priority
+        if case.holder is not None and fresh:
+            case = replace(case, weight=self._weight(case))
         self.cases[case.id] = case
-        if before != after:
+        if (before.holder, before.weight) != (case.holder, case.weight):
             self._count(before, -1)
-            self._count(after, +1)
+            self._count(case, +1)
 
-    def _count(self, agent_id: UUID | None, by: int) -> None:
-        if agent_id is not None:
-            agent = self.agents[agent_id]
-            self.agents[agent_id] = replace(agent, open_tickets=agent.open_tickets + by)
+    def _count(self, case: Case, by: int) -> None:
+        if case.holder is not None:
+            agent = self.agents[case.holder]
+            self.agents[agent.id] = replace(
+                agent,
+                open_tickets=agent.open_tickets + by,
+                load=agent.load + by * case.weight,
+            )
+
+    def _weight(self, case: Case) -> int:
+        return self._weights.get(case.ticket.priority, 1)

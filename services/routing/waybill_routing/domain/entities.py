@@ -1,13 +1,16 @@
 """Agents, teams, queues, rules, and a ticket as routing sees it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from waybill_routing.domain.words import (
     Method,
     Presence,
     ReleaseReason,
+    SkillKind,
     State,
     Status,
     Strategy,
@@ -15,25 +18,57 @@ from waybill_routing.domain.words import (
 
 
 @dataclass(frozen=True, slots=True)
+class Skill:
+    """What somebody is good at: `value` is a type, a tag, a product or a language.
+
+    `level` is from 1, knows a little, to 5, knows it best.
+    """
+
+    kind: SkillKind
+    value: str
+    level: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
-    """Somebody who works on tickets. The address is how a token's holder is recognised."""
+    """Somebody who works on tickets. The address is how a token's holder is recognised.
+
+    An open ticket counts with its weight: `load` is the sum of these, `capacity` the most it may
+    be. `stand_in` takes their place at present; nobody does unless they are absent.
+    """
 
     id: UUID
     email: str
     name: str
     teams: tuple[str, ...]
-    skills: tuple[str, ...]
+    skills: tuple[Skill, ...]
     capacity: int
     presence: Presence
     presence_since: datetime
     open_tickets: int = 0
+    load: int = 0
     last_assigned_at: datetime | None = None
+    on_duty: bool = True
+    """On shift, and not absent."""
+    stand_in: UUID | None = None
     version: int = 1
 
     @property
+    def ready(self) -> bool:
+        """Whether they are given tickets without anybody's asking, as far as they have room."""
+        return self.presence is Presence.AVAILABLE and self.on_duty
+
+    @property
     def room(self) -> int:
-        """How many more open tickets they can hold; never below zero."""
-        return max(self.capacity - self.open_tickets, 0)
+        """How much more weight they can hold; never below zero."""
+        return max(self.capacity - self.load, 0)
+
+    def fits(self, weight: int) -> bool:
+        """Whether they have room for a ticket of this weight.
+
+        Whoever holds nothing has room for any, so that none is too heavy for everybody.
+        """
+        return 0 < min(weight, self.capacity) <= self.room
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +78,7 @@ class Team:
     slug: str
     name: str
     escalation_level: int = 0
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +88,43 @@ class Queue:
     slug: str
     team: str
     strategy: Strategy = Strategy.LEAST_LOADED
+    needs: frozenset[SkillKind] = frozenset()
+    """Of what kinds an agent must have the skills that a ticket speaks of; others are welcome."""
+    at_once: int | None = None
+    """The most weight that the automation gives one agent at once, below their capacity."""
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which queue a ticket goes to; what is None matches anything. The lowest position wins."""
+    """Which queue a ticket goes to. The lowest position wins.
+
+    A ticket must have one of the values of each condition, and all of `tags_all`; what is empty
+    matches anything. `text` are words and phrases.
+    """
 
     id: UUID
     position: int
     queue: str
-    product: str | None = None
-    type: str | None = None
-    priority: str | None = None
+    name: str = ""
+    enabled: bool = True
+    product: tuple[str, ...] = ()
+    type: tuple[str, ...] = ()
+    priority: tuple[str, ...] = ()
+    language: tuple[str, ...] = ()
+    tier: tuple[str, ...] = ()
+    tags_any: tuple[str, ...] = ()
+    tags_all: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """What routing keeps of intake's ticket; empty words are unknown ones.
 
-    `sequence` is that of intake's last event that was taken over, 0 for none.
+    `sequence` is that of intake's last event that was taken over, 0 for none. `text` is there
+    while a ticket is placed and never kept: it is the submitter's.
     """
 
     id: UUID
@@ -78,8 +132,13 @@ class Ticket:
     type: str = ""
     priority: str = ""
     status: str = ""
+    language: str = ""
+    tags: tuple[str, ...] = ()
+    tier: str = ""
+    """The submitter's, such as `gold`."""
     opened_at: datetime | None = None
     sequence: int = 0
+    text: str = field(default="", compare=False, repr=False)
 
     @property
     def open(self) -> bool:
@@ -112,10 +171,14 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A ticket, its assignment, and what sla says about its haste."""
+    """A ticket, its assignment, and what sla says about its haste.
+
+    `weight` is what it counts for whoever has it: that of its priority when it was given.
+    """
 
     ticket: Ticket
     assignment: Assignment = field(default_factory=Assignment)
+    weight: int = 1
     risk_share: float = 0.0
     due_at: datetime | None = None
     sla_sequence: int = 0
@@ -161,11 +224,21 @@ class Escalated:
 News = TicketSeen | RiskSeen | Escalated
 
 
+class Considered(NamedTuple):
+    """An agent who could have had a ticket: the score is the sum of the parts, the best wins."""
+
+    agent_id: UUID
+    name: str
+    score: float
+    parts: Mapping[str, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One step of a ticket's way, as it is told and kept: `assignment` is the state after it.
 
-    `reason` is given for a release, and only then.
+    `reason` is given for a release, and only then; `considered` are the best of those who could
+    have it when the automation chose, the chosen one first.
     """
 
     ticket_id: UUID
@@ -174,3 +247,4 @@ class Change:
     previous_agent: Agent | None = None
     previous_team: str = ""
     reason: ReleaseReason | None = None
+    considered: tuple[Considered, ...] = ()

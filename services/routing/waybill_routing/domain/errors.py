@@ -29,16 +29,18 @@ class TicketClosed(Conflict):
 
 
 class NoRoom(Conflict):
-    """The agent holds as many open tickets as they can."""
+    """The agent holds as much as they can."""
 
     title = "No room"
 
     def __init__(self, agent: Agent) -> None:
         """`agent` is the one who is full."""
+        weighing = f", which weigh {agent.load}," if agent.load != agent.open_tickets else ""
         super().__init__(
-            f"{agent.name} has {agent.open_tickets} open tickets and room for {agent.capacity}: "
-            "resolve or release one first.",
+            f"{agent.name} has {agent.open_tickets} open tickets{weighing} and room for "
+            f"{agent.capacity}: resolve or release one first.",
             open_tickets=agent.open_tickets,
+            load=agent.load,
             capacity=agent.capacity,
         )
 

@@ -77,7 +77,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                     email=body.email,
                     name=body.name,
                     teams=body.teams,
-                    skills=body.skills,
+                    skills=tuple(skill.skill() for skill in body.skills),
                     capacity=rt.settings.default_capacity if capacity is None else capacity,
                     presence=body.presence,
                     presence_since=uow.now,
@@ -103,7 +103,9 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 origin(caller, "PATCH /v1/agents/{id}"),
                 name=body.name,
                 teams=body.teams,
-                skills=body.skills,
+                skills=None
+                if body.skills is None
+                else tuple(skill.skill() for skill in body.skills),
                 capacity=body.capacity,
                 expected=expected,
             )

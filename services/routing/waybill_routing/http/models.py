@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 from waybill_chassis.http import RequestModel, ResponseModel
 
 from waybill_routing.domain import (
@@ -13,9 +14,12 @@ from waybill_routing.domain import (
     Method,
     Presence,
     Priority,
+    Skill,
+    SkillKind,
     State,
     Strategy,
     TicketType,
+    skill_fault,
 )
 from waybill_routing.store.ways import Waiting
 
@@ -26,7 +30,9 @@ _Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _Email = Annotated[
     str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254, to_lower=True)
 ]
-_Capacity = Annotated[int, Field(ge=0, le=100_000, description="Open tickets at once, at most.")]
+_Capacity = Annotated[
+    int, Field(ge=0, le=100_000, description="What open tickets may weigh at once.")
+]
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -38,13 +44,40 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
 _Slugs = Annotated[tuple[Slug, ...], Field(max_length=50), AfterValidator(_distinct)]
 
 
+def _each_once(skills: tuple["SkillBody", ...]) -> tuple["SkillBody", ...]:
+    if len({(skill.kind, skill.value) for skill in skills}) < len(skills):
+        raise ValueError("must not name any skill twice")
+    return skills
+
+
+class SkillBody(RequestModel):
+    """What an agent is good at: a type, a tag, a product or a language."""
+
+    kind: SkillKind
+    value: Annotated[str, StringConstraints(min_length=1, max_length=63, to_lower=True)]
+    level: Annotated[int, Field(ge=1, le=5, description="5 knows it best.")] = 3
+
+    @model_validator(mode="after")
+    def _known(self) -> "SkillBody":
+        if fault := skill_fault(self.kind, self.value):
+            raise PydanticCustomError("skill", "{message}", {"message": fault, "path": ("value",)})
+        return self
+
+    def skill(self) -> Skill:
+        """The skill it says."""
+        return Skill(self.kind, self.value, self.level)
+
+
+_Skills = Annotated[tuple[SkillBody, ...], Field(max_length=100), AfterValidator(_each_once)]
+
+
 class NewAgent(RequestModel):
     """An agent to add."""
 
     email: _Email
     name: _Text
     teams: _Slugs = ("support",)
-    skills: _Slugs = ()
+    skills: _Skills = ()
     capacity: _Capacity | None = None
     presence: Presence = Presence.OFFLINE
 
@@ -54,7 +87,7 @@ class AgentChange(RequestModel):
 
     name: _Text | None = None
     teams: _Slugs | None = None
-    skills: _Slugs | None = None
+    skills: _Skills | None = None
     capacity: _Capacity | None = None
 
 
@@ -101,6 +134,14 @@ class ByHand(RequestModel):
         return self
 
 
+class SkillAnswer(ResponseModel):
+    """What an agent is good at."""
+
+    kind: SkillKind
+    value: str
+    level: int
+
+
 class AgentAnswer(ResponseModel):
     """An agent."""
 
@@ -108,11 +149,13 @@ class AgentAnswer(ResponseModel):
     email: str
     name: str
     teams: list[str]
-    skills: list[str]
+    skills: list[SkillAnswer]
     capacity: int
     presence: Presence
     presence_since: datetime
+    on_duty: bool
     open_tickets: int
+    load: int
     version: int
 
     @classmethod
@@ -157,9 +200,9 @@ class RuleAnswer(ResponseModel):
     id: UUID
     position: int
     queue: str
-    product: str | None
-    type: str | None
-    priority: str | None
+    product: list[str]
+    type: list[str]
+    priority: list[str]
 
 
 class AssigneeAnswer(ResponseModel):

@@ -84,15 +84,17 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         """Add a rule; it counts for tickets that are placed from now on."""
 
         async def effect(uow: UnitOfWork) -> Response:
+            id = new_id()
             rule = await usecases.add_rule(
                 uow,
                 Rule(
-                    id=new_id(),
+                    id=id,
                     position=body.position,
                     queue=body.queue,
-                    product=body.product,
-                    type=body.type,
-                    priority=body.priority,
+                    name=f"rule-{str(id)[-12:]}",
+                    product=() if body.product is None else (body.product,),
+                    type=() if body.type is None else (body.type,),
+                    priority=() if body.priority is None else (body.priority,),
                 ),
             )
             return respond(

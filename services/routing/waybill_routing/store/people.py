@@ -1,7 +1,6 @@
 """Agents and their teams: locked, written and read."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import text
@@ -14,8 +13,8 @@ from waybill_routing.store.rows import AGENT, agent_of, team_of
 # Everybody of a team, whoever is available: one who becomes so at this moment either is seen here
 # or waits for us, and then finds what we put into the queue.
 _LOCK = text(
-    f"""
-    SELECT {AGENT} FROM agents AS g
+    """
+    SELECT g.id FROM agents AS g
     WHERE g.id = ANY (CAST(:ids AS uuid[]))
        OR g.id IN (SELECT m.agent_id FROM agent_teams AS m
                    WHERE m.team = ANY (CAST(:teams AS text[])))
@@ -24,40 +23,39 @@ _LOCK = text(
 )
 
 # Read after the locks are held: a statement that waited for a lock still sees old teams.
-_TEAMS = text(
-    """
-    SELECT agent_id, array_agg(team ORDER BY position) AS teams FROM agent_teams
-    WHERE agent_id = ANY (CAST(:ids AS uuid[])) GROUP BY agent_id
-    """
+_HELD = text(
+    f"SELECT {AGENT} FROM agents AS g WHERE g.id = ANY (CAST(:ids AS uuid[])) ORDER BY g.id"
 )
 
 _WRITE_LOADS = text(
     """
-    UPDATE agents AS g SET open_tickets = i.open_tickets, last_assigned_at = i.last_assigned_at
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:open_tickets AS integer[]),
-                CAST(:last_assigned_at AS timestamptz[])) AS i (id, open_tickets, last_assigned_at)
+    UPDATE agents AS g SET open_tickets = i.open_tickets, load = i.load,
+        last_assigned_at = i.last_assigned_at
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:open_tickets AS integer[]), CAST(:load AS integer[]),
+                CAST(:last_assigned_at AS timestamptz[]))
+        AS i (id, open_tickets, load, last_assigned_at)
     WHERE g.id = i.id
     """
 )
 
 _COUNTED = text(
     """
-    SELECT agent_id, count(*) AS held FROM assignments
+    SELECT agent_id, count(*) AS held, sum(weight) AS load FROM assignments
     WHERE agent_id = ANY (CAST(:ids AS uuid[])) AND is_open GROUP BY agent_id
     """
 )
 
 _INSERT = text(
     """
-    INSERT INTO agents (id, email, name, skills, capacity, presence, presence_since)
-    VALUES (:id, :email, :name, CAST(:skills AS text[]), :capacity, :presence, :presence_since)
+    INSERT INTO agents (id, email, name, capacity, presence, presence_since)
+    VALUES (:id, :email, :name, :capacity, :presence, :presence_since)
     ON CONFLICT DO NOTHING RETURNING id
     """
 )
 
 _UPDATE = text(
     """
-    UPDATE agents SET name = :name, skills = CAST(:skills AS text[]), capacity = :capacity,
+    UPDATE agents SET name = :name, capacity = :capacity,
         presence = :presence, presence_since = :presence_since, version = :version
     WHERE id = :id
     """
@@ -72,6 +70,16 @@ _JOIN = text(
 )
 
 _LEAVE = text("DELETE FROM agent_teams WHERE agent_id = :id")
+
+_SKILL = text(
+    """
+    INSERT INTO agent_skills (agent_id, kind, value, level)
+    SELECT :id, s.* FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[]),
+                                CAST(:levels AS smallint[])) AS s
+    """
+)
+
+_UNSKILL = text("DELETE FROM agent_skills WHERE agent_id = :id")
 
 _BY_EMAIL = text(f"SELECT {AGENT} FROM agents AS g WHERE g.email = lower(:email)")
 
@@ -89,7 +97,7 @@ _PAGE = text(
 
 _TEAM_PAGE = text(
     """
-    SELECT slug, name, escalation_level FROM teams
+    SELECT slug, name, escalation_level, version FROM teams
     WHERE CAST(:after AS text) IS NULL OR slug > CAST(:after AS text) ORDER BY slug LIMIT :limit
     """
 )
@@ -111,10 +119,8 @@ async def lock(
     if not ids and not teams:
         return []
     rows = await uow.execute(_LOCK, {"ids": sorted(ids), "teams": sorted(teams)})
-    agents = [agent_of(row) for row in rows]
-    found = await uow.execute(_TEAMS, {"ids": [agent.id for agent in agents]})
-    by_agent = {row.agent_id: tuple(row.teams) for row in found}
-    return [replace(agent, teams=by_agent.get(agent.id, ())) for agent in agents]
+    held = await uow.execute(_HELD, {"ids": [row.id for row in rows]})
+    return [agent_of(row) for row in held]
 
 
 async def write_loads(uow: UnitOfWork, agents: Sequence[Agent]) -> None:
@@ -125,16 +131,17 @@ async def write_loads(uow: UnitOfWork, agents: Sequence[Agent]) -> None:
             {
                 "ids": [agent.id for agent in agents],
                 "open_tickets": [agent.open_tickets for agent in agents],
+                "load": [agent.load for agent in agents],
                 "last_assigned_at": [agent.last_assigned_at for agent in agents],
             },
         )
 
 
-async def counted(uow: UnitOfWork, ids: Collection[UUID]) -> dict[UUID, int]:
-    """How many open tickets these locked agents hold, counted from the tickets."""
-    found = dict.fromkeys(ids, 0)
+async def counted(uow: UnitOfWork, ids: Collection[UUID]) -> dict[UUID, tuple[int, int]]:
+    """How many open tickets these locked agents hold, and their weight, by the tickets."""
+    found = dict.fromkeys(ids, (0, 0))
     for row in await uow.execute(_COUNTED, {"ids": list(ids)}):
-        found[row.agent_id] = row.held
+        found[row.agent_id] = row.held, row.load
     return found
 
 
@@ -146,7 +153,6 @@ async def insert(uow: UnitOfWork, agent: Agent) -> bool:
             "id": agent.id,
             "email": agent.email,
             "name": agent.name,
-            "skills": list(agent.skills),
             "capacity": agent.capacity,
             "presence": agent.presence,
             "presence_since": agent.presence_since,
@@ -154,7 +160,7 @@ async def insert(uow: UnitOfWork, agent: Agent) -> bool:
     )
     if made.first() is None:
         return False
-    await uow.execute(_JOIN, {"id": agent.id, "teams": list(agent.teams)})
+    await _write_parts(uow, agent)
     return True
 
 
@@ -165,7 +171,6 @@ async def update(uow: UnitOfWork, agent: Agent) -> None:
         {
             "id": agent.id,
             "name": agent.name,
-            "skills": list(agent.skills),
             "capacity": agent.capacity,
             "presence": agent.presence,
             "presence_since": agent.presence_since,
@@ -173,7 +178,21 @@ async def update(uow: UnitOfWork, agent: Agent) -> None:
         },
     )
     await uow.execute(_LEAVE, {"id": agent.id})
+    await uow.execute(_UNSKILL, {"id": agent.id})
+    await _write_parts(uow, agent)
+
+
+async def _write_parts(uow: UnitOfWork, agent: Agent) -> None:
     await uow.execute(_JOIN, {"id": agent.id, "teams": list(agent.teams)})
+    await uow.execute(
+        _SKILL,
+        {
+            "id": agent.id,
+            "kinds": [skill.kind for skill in agent.skills],
+            "values": [skill.value for skill in agent.skills],
+            "levels": [skill.level for skill in agent.skills],
+        },
+    )
 
 
 async def all_ids(uow: UnitOfWork) -> list[UUID]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import UnitOfWork
@@ -63,8 +64,8 @@ _WAITING_TEAMS = text(
     WHERE EXISTS (SELECT FROM assignments AS a
                   WHERE a.state = 'queued' AND a.is_open AND a.team = t.slug)
       AND EXISTS (SELECT FROM agent_teams AS m JOIN agents AS g ON g.id = m.agent_id
-                  WHERE m.team = t.slug AND g.presence = 'available'
-                    AND g.open_tickets < g.capacity)
+                  WHERE m.team = t.slug AND g.presence = 'available' AND g.on_duty
+                    AND g.load < g.capacity)
     ORDER BY t.slug
     """
 )
@@ -77,7 +78,8 @@ _WRITE = text(
         due_at = i.due_at, sla_sequence = i.sla_sequence,
         escalation_sequence = i.escalation_sequence, state = i.state, agent_id = i.agent_id,
         team = i.team, queue = i.queue, version = i.version, since = i.since, why = i.why,
-        method = i.method, waiting_since = i.waiting_since, given_back_by = i.given_back_by
+        method = i.method, waiting_since = i.waiting_since, given_back_by = i.given_back_by,
+        language = i.language, tags = i.tags, tier = i.tier, weight = i.weight
     FROM unnest(
         CAST(:ticket_id AS uuid[]), CAST(:product AS text[]), CAST(:type AS text[]),
         CAST(:priority AS text[]), CAST(:status AS text[]), CAST(:opened_at AS timestamptz[]),
@@ -87,10 +89,12 @@ _WRITE = text(
         CAST(:team AS text[]), CAST(:queue AS text[]), CAST(:version AS bigint[]),
         CAST(:since AS timestamptz[]), CAST(:why AS text[]), CAST(:method AS text[]),
         CAST(:waiting_since AS timestamptz[]), CAST(:given_back_by AS uuid[]),
+        CAST(:language AS text[]), CAST(:tags AS jsonb[]), CAST(:tier AS text[]),
+        CAST(:weight AS smallint[]),
         CAST(:before AS bigint[])
     ) AS i (ticket_id, product, type, priority, status, opened_at, intake_sequence, risk_share,
             due_at, sla_sequence, escalation_sequence, state, agent_id, team, queue, version,
-            since, why, method, waiting_since, given_back_by, before)
+            since, why, method, waiting_since, given_back_by, language, tags, tier, weight, before)
     WHERE a.ticket_id = i.ticket_id AND a.version = i.before
     """
 )
@@ -221,6 +225,10 @@ async def write(uow: UnitOfWork, cases: Sequence[Case], before: Mapping[UUID, in
             "method": [item.method for item in assignments],
             "waiting_since": [item.waiting_since for item in assignments],
             "given_back_by": [item.given_back_by for item in assignments],
+            "language": [case.ticket.language for case in cases],
+            "tags": [to_json(case.ticket.tags).decode() for case in cases],
+            "tier": [case.ticket.tier for case in cases],
+            "weight": [case.weight for case in cases],
             "before": [before[case.id] for case in cases],
         },
     )

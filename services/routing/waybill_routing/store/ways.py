@@ -9,23 +9,21 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import UnitOfWork
 
-from waybill_routing.domain import Queue, Rule
-from waybill_routing.store.rows import queue_of, rule_of
+from waybill_routing.domain import CONDITIONS, Queue, Rule
+from waybill_routing.store.rows import RULE, queue_of, rule_of
 
-_QUEUES = text("SELECT slug, team, strategy FROM queues ORDER BY slug")
+_QUEUES = text("SELECT slug, team, strategy, version FROM queues ORDER BY slug")
 
-_RULES = text(
-    "SELECT id, position, queue, product, type, priority FROM rules ORDER BY position, id"
-)
+_RULES = text(f"SELECT {RULE} FROM rules AS r ORDER BY r.position, r.id")
 
 _WAITING = text(
     """
-    SELECT q.slug, q.team, q.strategy, count(a.ticket_id) AS waiting,
+    SELECT q.slug, q.team, q.strategy, q.version, count(a.ticket_id) AS waiting,
            min(a.waiting_since) AS oldest_since
     FROM queues AS q LEFT JOIN assignments AS a
       ON a.state = 'queued' AND a.is_open AND a.team = q.team AND a.queue = q.slug
     WHERE CAST(:after AS text) IS NULL OR q.slug > CAST(:after AS text)
-    GROUP BY q.slug, q.team, q.strategy ORDER BY q.slug LIMIT :limit
+    GROUP BY q.slug ORDER BY q.slug LIMIT :limit
     """
 )
 
@@ -38,17 +36,19 @@ _INSERT_QUEUE = text(
 
 _INSERT_RULE = text(
     """
-    INSERT INTO rules (id, position, queue, product, type, priority)
-    VALUES (:id, :position, :queue, :product, :type, :priority)
+    INSERT INTO rules (id, position, queue, name, enabled, product, type, priority, language, tier,
+                       tags_any, tags_all, text, version)
+    VALUES (:id, :position, :queue, :name, :enabled, :product, :type, :priority, :language, :tier,
+            :tags_any, :tags_all, :text, :version)
     """
 )
 
 _RULE_PAGE = text(
-    """
-    SELECT id, position, queue, product, type, priority FROM rules
+    f"""
+    SELECT {RULE} FROM rules AS r
     WHERE CAST(:position AS integer) IS NULL
-       OR (position, id) > (CAST(:position AS integer), CAST(:id AS uuid))
-    ORDER BY position, id LIMIT :limit
+       OR (r.position, r.id) > (CAST(:position AS integer), CAST(:id AS uuid))
+    ORDER BY r.position, r.id LIMIT :limit
     """
 )
 
@@ -103,8 +103,9 @@ async def insert_rule(uow: UnitOfWork, rule: Rule) -> None:
             "id": rule.id,
             "position": rule.position,
             "queue": rule.queue,
-            "product": rule.product,
-            "type": rule.type,
-            "priority": rule.priority,
+            "name": rule.name,
+            "enabled": rule.enabled,
+            **{name: list(getattr(rule, name)) for name in CONDITIONS},
+            "version": rule.version,
         },
     )

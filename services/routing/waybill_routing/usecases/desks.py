@@ -8,6 +8,7 @@ from waybill_chassis.database import UnitOfWork
 
 from waybill_routing import events
 from waybill_routing.domain import Case, Desk
+from waybill_routing.kept_settings import RoutingSettings
 from waybill_routing.store import people, tickets, ways
 
 
@@ -20,8 +21,14 @@ async def desk_for(
 ) -> Desk:
     """A desk with locked tickets; agents, and everybody of teams, are locked now."""
     queues, rules = await ways.ways(uow.connection)
-    locked = await people.lock(uow, agents, teams)
-    return Desk(cases, locked, queues=queues, rules=rules, now=uow.now)
+    return Desk(
+        cases,
+        await people.lock(uow, agents, teams),
+        queues=queues,
+        rules=rules,
+        now=uow.now,
+        weights=(await uow.settings()).of(RoutingSettings).weights,
+    )
 
 
 async def finish(

@@ -20,8 +20,8 @@ from waybill_routing.domain import (
     heard,
     needs_place,
 )
-from waybill_routing.store import people, tickets, ways
-from waybill_routing.usecases.desks import finish
+from waybill_routing.store import tickets, ways
+from waybill_routing.usecases.desks import desk_for, finish
 
 log = structlog.get_logger(__name__)
 
@@ -53,19 +53,13 @@ async def hear(uow: UnitOfWork, batch: Sequence[tuple[News, Origin]]) -> None:
     for id, case in after.items():
         target = targets.get(id)
         owner = case.assignment.agent_id
-        if owner is not None and (target or case.ticket.status != before[id].ticket.status):
+        if owner is not None and (target or _weighs_anew(before[id].ticket, case.ticket)):
             agents.add(owner)
         if target is not None:
             teams.add(target.team)
         elif needs_place(before[id], case):
             teams.add(plan.queue_of(case).team)
-    desk = Desk(
-        before.values(),
-        await people.lock(uow, agents, teams),
-        queues=queues,
-        rules=rules,
-        now=uow.now,
-    )
+    desk = await desk_for(uow, before.values(), agents=agents, teams=teams)
     for id, case in after.items():
         desk.settle(case, targets.get(id))
     await finish(uow, desk, batch[-1][1], origins)
@@ -100,8 +94,7 @@ async def drain(uow: UnitOfWork) -> int:
     teams = await tickets.waiting_teams(uow.connection)
     if not teams:
         return 0
-    queues, rules = await ways.ways(uow.connection)
-    desk = Desk((), await people.lock(uow, teams=teams), queues=queues, rules=rules, now=uow.now)
+    desk = await desk_for(uow, (), teams=teams)
     await finish(uow, desk, Origin(automation("routing"), timer_cause("sweep", new_id())))
     return len(desk.changes)
 
@@ -111,6 +104,10 @@ def _target(desk: Desk, news: Escalated) -> Queue | None:
     if queue is None:
         log.warning("escalated_to_nobody", ticket_id=str(news.ticket_id), teams=news.teams)
     return queue
+
+
+def _weighs_anew(before: Ticket, after: Ticket) -> bool:
+    return (before.status, before.priority) != (after.status, after.priority)
 
 
 def _subject(news: News) -> UUID:

@@ -15,6 +15,7 @@ from waybill_routing.domain import (
     Presence,
     Queue,
     Rule,
+    Skill,
     Taken,
     Team,
     UnknownAgent,
@@ -49,7 +50,7 @@ async def change_agent(
     presence: Presence | None = None,
     name: str | None = None,
     teams: tuple[str, ...] | None = None,
-    skills: tuple[str, ...] | None = None,
+    skills: tuple[Skill, ...] | None = None,
     capacity: int | None = None,
     expected: int | None = None,
 ) -> Agent:
@@ -78,13 +79,14 @@ async def change_agent(
     return await _serve(uow, now, origin)
 
 
-async def recount(uow: UnitOfWork, *, repair: bool) -> list[tuple[Agent, int]]:
-    """Agents whose number of open tickets is not what their tickets say, and what these say."""
+async def recount(uow: UnitOfWork, *, repair: bool) -> list[tuple[Agent, int, int]]:
+    """Agents of whom number or weight of open tickets is not what these say; both as they say."""
     agents = await people.lock(uow, await people.all_ids(uow))
     counted = await people.counted(uow, [agent.id for agent in agents])
-    wrong = [(a, counted[a.id]) for a in agents if a.open_tickets != counted[a.id]]
+    wrong = [(a, *counted[a.id]) for a in agents if (a.open_tickets, a.load) != counted[a.id]]
     if repair:
-        await people.write_loads(uow, [replace(a, open_tickets=held) for a, held in wrong])
+        right = [replace(a, open_tickets=held, load=load) for a, held, load in wrong]
+        await people.write_loads(uow, right)
     return wrong
 
 
@@ -108,7 +110,7 @@ async def add_rule(uow: UnitOfWork, rule: Rule) -> Rule:
 
 async def _serve(uow: UnitOfWork, agent: Agent, origin: Origin) -> Agent:
     """Give an agent whose row is ours what waits for their teams; the agent afterwards."""
-    if agent.presence is not Presence.AVAILABLE or not agent.room:
+    if not agent.ready or not agent.room:
         return agent
     desk = await desk_for(uow, (), agents=[agent.id])
     await finish(uow, desk, origin)

@@ -26,21 +26,25 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from waybill.common.v1 import actor_pb2 as waybill_dot_common_dot_v1_dot_actor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#waybill/routing/v1/assignment.proto\x12\x12waybill.routing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dwaybill/common/v1/actor.proto\"\xce\x02\n\nAssignment\x12\x11\n\tticket_id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.waybill.routing.v1.AssignmentState\x12\'\n\x05\x61gent\x18\x03 \x01(\x0b\x32\x18.waybill.common.v1.Agent\x12\x0c\n\x04team\x18\x04 \x01(\t\x12\r\n\x05queue\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03why\x18\x08 \x01(\t\x12\x34\n\x06method\x18\t \x01(\x0e\x32$.waybill.routing.v1.AssignmentMethod\x12\x34\n\x10unassigned_since\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe8\x01\n\nAgentState\x12\'\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x18.waybill.common.v1.Agent\x12.\n\x08presence\x18\x02 \x01(\x0e\x32\x1c.waybill.routing.v1.Presence\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05teams\x18\x04 \x03(\t\x12\x0e\n\x06skills\x18\x05 \x03(\t\x12\x10\n\x08\x63\x61pacity\x18\x06 \x01(\x05\x12\x14\n\x0copen_tickets\x18\x07 \x01(\x05\x12\x0f\n\x07version\x18\x08 \x01(\x03*\x8e\x01\n\x0f\x41ssignmentState\x12 \n\x1c\x41SSIGNMENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41SSIGNMENT_STATE_QUEUED\x10\x01\x12\x1d\n\x19\x41SSIGNMENT_STATE_ASSIGNED\x10\x02\x12\x1d\n\x19\x41SSIGNMENT_STATE_RELEASED\x10\x03*\xae\x01\n\x10\x41ssignmentMethod\x12!\n\x1d\x41SSIGNMENT_METHOD_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x41SSIGNMENT_METHOD_AUTOMATIC\x10\x01\x12\x1b\n\x17\x41SSIGNMENT_METHOD_CLAIM\x10\x02\x12\x1a\n\x16\x41SSIGNMENT_METHOD_NEXT\x10\x03\x12\x1d\n\x19\x41SSIGNMENT_METHOD_BY_HAND\x10\x04*x\n\x08Presence\x12\x18\n\x14PRESENCE_UNSPECIFIED\x10\x00\x12\x16\n\x12PRESENCE_AVAILABLE\x10\x01\x12\x11\n\rPRESENCE_BUSY\x10\x02\x12\x11\n\rPRESENCE_AWAY\x10\x03\x12\x14\n\x10PRESENCE_OFFLINE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#waybill/routing/v1/assignment.proto\x12\x12waybill.routing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dwaybill/common/v1/actor.proto\"\xce\x02\n\nAssignment\x12\x11\n\tticket_id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.waybill.routing.v1.AssignmentState\x12\'\n\x05\x61gent\x18\x03 \x01(\x0b\x32\x18.waybill.common.v1.Agent\x12\x0c\n\x04team\x18\x04 \x01(\t\x12\r\n\x05queue\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03why\x18\x08 \x01(\t\x12\x34\n\x06method\x18\t \x01(\x0e\x32$.waybill.routing.v1.AssignmentMethod\x12\x34\n\x10unassigned_since\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\x05Skill\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.waybill.routing.v1.SkillKind\x12\r\n\x05value\x18\x02 \x01(\t\x12\r\n\x05level\x18\x03 \x01(\x05\"\xb2\x02\n\nAgentState\x12\'\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x18.waybill.common.v1.Agent\x12.\n\x08presence\x18\x02 \x01(\x0e\x32\x1c.waybill.routing.v1.Presence\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05teams\x18\x04 \x03(\t\x12\x0e\n\x06skills\x18\x05 \x03(\t\x12\x10\n\x08\x63\x61pacity\x18\x06 \x01(\x05\x12\x14\n\x0copen_tickets\x18\x07 \x01(\x05\x12\x0f\n\x07version\x18\x08 \x01(\x03\x12)\n\x06levels\x18\t \x03(\x0b\x32\x19.waybill.routing.v1.Skill\x12\x0c\n\x04load\x18\n \x01(\x05\x12\x0f\n\x07on_duty\x18\x0b \x01(\x08*\x8e\x01\n\x0f\x41ssignmentState\x12 \n\x1c\x41SSIGNMENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41SSIGNMENT_STATE_QUEUED\x10\x01\x12\x1d\n\x19\x41SSIGNMENT_STATE_ASSIGNED\x10\x02\x12\x1d\n\x19\x41SSIGNMENT_STATE_RELEASED\x10\x03*\xae\x01\n\x10\x41ssignmentMethod\x12!\n\x1d\x41SSIGNMENT_METHOD_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x41SSIGNMENT_METHOD_AUTOMATIC\x10\x01\x12\x1b\n\x17\x41SSIGNMENT_METHOD_CLAIM\x10\x02\x12\x1a\n\x16\x41SSIGNMENT_METHOD_NEXT\x10\x03\x12\x1d\n\x19\x41SSIGNMENT_METHOD_BY_HAND\x10\x04*x\n\x08Presence\x12\x18\n\x14PRESENCE_UNSPECIFIED\x10\x00\x12\x16\n\x12PRESENCE_AVAILABLE\x10\x01\x12\x11\n\rPRESENCE_BUSY\x10\x02\x12\x11\n\rPRESENCE_AWAY\x10\x03\x12\x14\n\x10PRESENCE_OFFLINE\x10\x04*\x81\x01\n\tSkillKind\x12\x1a\n\x16SKILL_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fSKILL_KIND_TYPE\x10\x01\x12\x12\n\x0eSKILL_KIND_TAG\x10\x02\x12\x16\n\x12SKILL_KIND_PRODUCT\x10\x03\x12\x17\n\x13SKILL_KIND_LANGUAGE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'waybill.routing.v1.assignment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ASSIGNMENTSTATE']._serialized_start=696
-  _globals['_ASSIGNMENTSTATE']._serialized_end=838
-  _globals['_ASSIGNMENTMETHOD']._serialized_start=841
-  _globals['_ASSIGNMENTMETHOD']._serialized_end=1015
-  _globals['_PRESENCE']._serialized_start=1017
-  _globals['_PRESENCE']._serialized_end=1137
+  _globals['_ASSIGNMENTSTATE']._serialized_start=854
+  _globals['_ASSIGNMENTSTATE']._serialized_end=996
+  _globals['_ASSIGNMENTMETHOD']._serialized_start=999
+  _globals['_ASSIGNMENTMETHOD']._serialized_end=1173
+  _globals['_PRESENCE']._serialized_start=1175
+  _globals['_PRESENCE']._serialized_end=1295
+  _globals['_SKILLKIND']._serialized_start=1298
+  _globals['_SKILLKIND']._serialized_end=1427
   _globals['_ASSIGNMENT']._serialized_start=124
   _globals['_ASSIGNMENT']._serialized_end=458
-  _globals['_AGENTSTATE']._serialized_start=461
-  _globals['_AGENTSTATE']._serialized_end=693
+  _globals['_SKILL']._serialized_start=460
+  _globals['_SKILL']._serialized_end=542
+  _globals['_AGENTSTATE']._serialized_start=545
+  _globals['_AGENTSTATE']._serialized_end=851
 # @@protoc_insertion_point(module_scope)

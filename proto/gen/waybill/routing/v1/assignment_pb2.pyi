@@ -113,6 +113,38 @@ PRESENCE_OFFLINE: Presence.ValueType  # 4
 """Not at work."""
 Global___Presence: _TypeAlias = Presence  # noqa: Y015
 
+class _SkillKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SkillKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SkillKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SKILL_KIND_UNSPECIFIED: _SkillKind.ValueType  # 0
+    """Not given."""
+    SKILL_KIND_TYPE: _SkillKind.ValueType  # 1
+    """A type of tickets, such as `technical`."""
+    SKILL_KIND_TAG: _SkillKind.ValueType  # 2
+    """A tag."""
+    SKILL_KIND_PRODUCT: _SkillKind.ValueType  # 3
+    """A product."""
+    SKILL_KIND_LANGUAGE: _SkillKind.ValueType  # 4
+    """A language, a BCP 47 tag such as `en`."""
+
+class SkillKind(_SkillKind, metaclass=_SkillKindEnumTypeWrapper):
+    """What a skill is about."""
+
+SKILL_KIND_UNSPECIFIED: SkillKind.ValueType  # 0
+"""Not given."""
+SKILL_KIND_TYPE: SkillKind.ValueType  # 1
+"""A type of tickets, such as `technical`."""
+SKILL_KIND_TAG: SkillKind.ValueType  # 2
+"""A tag."""
+SKILL_KIND_PRODUCT: SkillKind.ValueType  # 3
+"""A product."""
+SKILL_KIND_LANGUAGE: SkillKind.ValueType  # 4
+"""A language, a BCP 47 tag such as `en`."""
+Global___SkillKind: _TypeAlias = SkillKind  # noqa: Y015
+
 @_typing.final
 class Assignment(_message.Message):
     """Who has a ticket, or where it waits: the state after a change."""
@@ -180,6 +212,36 @@ class Assignment(_message.Message):
 Global___Assignment: _TypeAlias = Assignment  # noqa: Y015
 
 @_typing.final
+class Skill(_message.Message):
+    """What an agent is good at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    kind: Global___SkillKind.ValueType
+    """What it is about."""
+    value: _builtins.str
+    """The type, tag, product or language."""
+    level: _builtins.int
+    """From 1 (knows a little) to 5 (knows it best)."""
+    def __init__(
+        self,
+        *,
+        kind: Global___SkillKind.ValueType = ...,
+        value: _builtins.str = ...,
+        level: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "level", b"level", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Skill: _TypeAlias = Skill  # noqa: Y015
+
+@_typing.final
 class AgentState(_message.Message):
     """An agent's state after a change."""
 
@@ -193,14 +255,21 @@ class AgentState(_message.Message):
     CAPACITY_FIELD_NUMBER: _builtins.int
     OPEN_TICKETS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    ON_DUTY_FIELD_NUMBER: _builtins.int
     presence: Global___Presence.ValueType
     """Whether they take tickets."""
     capacity: _builtins.int
-    """How many open tickets they can hold at once."""
+    """How much they can hold at once: the sum of the weights of their open tickets, each 1 unless settings say otherwise."""
     open_tickets: _builtins.int
     """How many they hold."""
     version: _builtins.int
     """Grows by one with every change."""
+    load: _builtins.int
+    """The weight of the open tickets they hold."""
+    on_duty: _builtins.bool
+    """Whether they are on shift and not absent. Off duty nobody is given tickets by the automation."""
     @_builtins.property
     def agent(self) -> _actor_pb2.Agent:
         """Who it is."""
@@ -215,7 +284,11 @@ class AgentState(_message.Message):
 
     @_builtins.property
     def skills(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The skills they have."""
+        """What they are good at, without kind and level."""
+
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Skill]:
+        """What they are good at."""
 
     def __init__(
         self,
@@ -228,10 +301,13 @@ class AgentState(_message.Message):
         capacity: _builtins.int = ...,
         open_tickets: _builtins.int = ...,
         version: _builtins.int = ...,
+        levels: _abc.Iterable[Global___Skill] | None = ...,
+        load: _builtins.int = ...,
+        on_duty: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "capacity", b"capacity", "open_tickets", b"open_tickets", "presence", b"presence", "since", b"since", "skills", b"skills", "teams", b"teams", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "capacity", b"capacity", "levels", b"levels", "load", b"load", "on_duty", b"on_duty", "open_tickets", b"open_tickets", "presence", b"presence", "since", b"since", "skills", b"skills", "teams", b"teams", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
