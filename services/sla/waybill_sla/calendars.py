@@ -1,25 +1,21 @@
 """Calendars that admins write: what may stand in one, and what a change of one leads to."""
 
 import asyncio
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from functools import cache
-from itertools import pairwise
 from typing import Annotated, Any
-from zoneinfo import available_timezones
 
 import holidays
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import RequestModel
+from waybill_chassis.http.hours import MOST_DAYS, Exceptions, TimeZone, Weekday, Window, Windows
 from waybill_chassis.ids import new_id
 from waybill_chassis.problems import Conflict, NotFound, check_version, invalid_field
 
-from waybill_sla.domain.calendar import WEEKDAYS, seconds
 from waybill_sla.domain.ledger import ALWAYS
 from waybill_sla.redating import redate
 from waybill_sla.store import calendars as store
@@ -29,10 +25,7 @@ from waybill_sla.store.redatings import Scope
 _AGO, _AHEAD = 5, 20
 """For how many years before and after the writing the holidays of a country are taken down."""
 
-_MOST_DAYS = 1000
 _TWO_YEARS = timedelta(days=731)
-
-Weekday = StrEnum("Weekday", {day.upper(): day for day in WEEKDAYS})  # type: ignore[misc]
 
 
 class BuiltIn(Conflict):
@@ -53,47 +46,7 @@ class InUse(Conflict):
     title = "In use"
 
 
-_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
-
-
-def _time(wall: str) -> str:
-    if not _CLOCK.fullmatch(wall):
-        raise ValueError("must be a time such as 09:00, or 24:00 for the end of the day")
-    return wall
-
-
-_Time = Annotated[str, AfterValidator(_time), Field(examples=["09:00"])]
-
-
-class Window(RequestModel):
-    """Hours within a day, `24:00` being its end."""
-
-    begin: _Time = Field(alias="from")
-    end: _Time = Field(alias="to")
-
-    @model_validator(mode="after")
-    def _forward(self) -> "Window":
-        if seconds(self.begin) >= seconds(self.end):
-            raise ValueError(
-                f"must end after it begins, not {self.begin}-{self.end}; "
-                "hours over midnight are two windows, to 24:00 and from 00:00"
-            )
-        return self
-
-
-def _apart(windows: tuple[Window, ...]) -> tuple[Window, ...]:
-    ordered = sorted(windows, key=lambda window: seconds(window.begin))
-    for one, two in pairwise(ordered):
-        if seconds(two.begin) < seconds(one.end):
-            raise ValueError(
-                f"must be windows apart, but {one.begin}-{one.end} and {two.begin}-{two.end} "
-                "overlap"
-            )
-    return windows
-
-
-_Windows = Annotated[tuple[Window, ...], Field(max_length=48), AfterValidator(_apart)]
-_Days = Annotated[tuple[date, ...], Field(max_length=_MOST_DAYS)]
+_Days = Annotated[tuple[date, ...], Field(max_length=MOST_DAYS)]
 
 
 class Holidays(RequestModel):
@@ -128,40 +81,6 @@ def _countries() -> dict[str, list[str]]:
     return holidays.list_supported_countries()
 
 
-class DayHours(RequestModel):
-    """A day with hours of its own, which may be none."""
-
-    date: date
-    hours: _Windows
-
-
-def _once(days: tuple[DayHours, ...]) -> tuple[DayHours, ...]:
-    seen: set[date] = set()
-    for position, day in enumerate(days):
-        if day.date in seen:
-            raise PydanticCustomError(
-                "calendar",
-                "{message}",
-                {
-                    "message": f"comes twice, {day.date}: put its hours in one",
-                    "path": (str(position), "date"),
-                },
-            )
-        seen.add(day.date)
-    return days
-
-
-def _zone(name: str) -> str:
-    if name not in _zones():
-        raise ValueError("must be a time zone of the IANA database, such as Europe/Berlin")
-    return name
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
 def _some(hours: dict[Any, tuple[Window, ...]]) -> dict[Any, tuple[Window, ...]]:
     if not any(hours.values()):
         raise ValueError("must have a window on some day of the week, else nothing is ever due")
@@ -174,12 +93,10 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 class CalendarBody(RequestModel):
     """What a calendar says; a day of the week that is left out is free."""
 
-    time_zone: Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
-    hours: Annotated[dict[Weekday, _Windows], AfterValidator(_some)]
+    time_zone: TimeZone
+    hours: Annotated[dict[Weekday, Windows], AfterValidator(_some)]
     holidays: Holidays = Holidays()
-    exceptions: Annotated[
-        tuple[DayHours, ...], Field(max_length=_MOST_DAYS), AfterValidator(_once)
-    ] = ()
+    exceptions: Exceptions = ()
 
     def document(self) -> dict[str, Any]:
         """It as it is kept."""

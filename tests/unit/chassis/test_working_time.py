@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from waybill_sla.domain.calendar import DAY, Hours, Plan, WorkingCalendar
+from waybill_chassis.working_time import DAY, Hours, Plan, WorkingCalendar
 
 # With jumps at 00:00, 01:00, 02:00 and 03:00, by 30 minutes, twice a year and four times, a day
 # that was left out, and some that do not jump.
