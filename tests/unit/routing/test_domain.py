@@ -22,7 +22,6 @@ from waybill_routing.domain import (
     State,
     Ticket,
     TicketSeen,
-    choose,
     heard,
     queue_for,
     urgency,
@@ -67,26 +66,6 @@ def test_the_first_rule_that_matches_wins() -> None:
     assert queue_for(case(1, priority="urgent").ticket, rules, QUEUES).slug == "tech_team"
     assert queue_for(case(1).ticket, rules, QUEUES).slug == "support"
     assert queue_for(Ticket(UUID(int=1)), rules, QUEUES).slug == "support"
-
-
-def test_the_least_loaded_is_chosen_of_equals_the_one_who_waited_longest() -> None:
-    """Then the lowest id; never who is away, full, in another team, or passed over."""
-    agents = [
-        agent(1, presence=Presence.AWAY),
-        agent(2, load=10),
-        agent(3, "tech_team"),
-        agent(4, load=3, last_assigned_at=NOW),
-        agent(5, load=3, last_assigned_at=NOW - timedelta(hours=1)),
-        agent(6, load=4),
-        agent(7, on_duty=False),
-    ]
-    chosen, why = choose(agents, "support")
-    assert chosen == agents[4]
-    assert why == "least loaded of 4 available in support (3 of 10)"
-    assert choose(agents, "support", but=UUID(int=5))[0] == agents[3]
-    assert choose(agents[:1], "support") == (None, "nobody in support is available")
-    assert choose(agents[:2], "support") == (None, "none of 1 available in support has room")
-    assert choose([agent(9), agent(8)], "support")[0] == agent(8)
 
 
 def test_waiting_tickets_are_served_by_priority_then_risk_then_age() -> None:

@@ -1,7 +1,6 @@
 """Routing's domain: pure, no I/O, no clock of its own."""
 
 from waybill_routing.domain.choice import (
-    choose,
     heard,
     needs_place,
     queue_for,
@@ -13,6 +12,7 @@ from waybill_routing.domain.entities import (
     Assignment,
     Case,
     Change,
+    Considered,
     Escalated,
     News,
     Queue,
@@ -54,6 +54,7 @@ __all__ = [
     "Assignment",
     "Case",
     "Change",
+    "Considered",
     "Desk",
     "Escalated",
     "Method",
@@ -80,7 +81,6 @@ __all__ = [
     "TicketSeen",
     "TicketType",
     "UnknownAgent",
-    "choose",
     "heard",
     "matches",
     "needs_place",

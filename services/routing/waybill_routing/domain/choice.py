@@ -1,12 +1,11 @@
-"""Which queue, which ticket first, which agent."""
+"""Which queue, which ticket first, and what news means for a ticket."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 from waybill_routing.domain.entities import (
-    Agent,
     Case,
     Escalated,
     News,
@@ -20,7 +19,6 @@ from waybill_routing.domain.rules import rule_for
 from waybill_routing.domain.words import Priority, State
 
 _RANK: Mapping[str, int] = {priority: rank for rank, priority in enumerate(Priority)}
-_NEVER = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -36,28 +34,6 @@ def urgency(case: Case) -> tuple[int, float, datetime, UUID]:
         -case.risk_share,
         case.ticket.opened_at or _LAST,
         case.id,
-    )
-
-
-def choose(
-    agents: Iterable[Agent], team: str, *, weight: int = 1, but: UUID | None = None
-) -> tuple[Agent | None, str]:
-    """The available agent of the team with the least load, and why, in words.
-
-    Of equals the one who has waited longest for a ticket, then the lowest id. Nobody when none
-    has room; `but` is passed over.
-    """
-    present = [agent for agent in agents if agent.ready and team in agent.teams]
-    able = [agent for agent in present if agent.fits(weight) and agent.id != but]
-    if not able:
-        if not present:
-            return None, f"nobody in {team} is available"
-        if any(agent.fits(weight) for agent in present):
-            return None, f"given back, and nobody else in {team} has room"
-        return None, f"none of {len(present)} available in {team} has room"
-    best = min(able, key=lambda a: (a.load, a.last_assigned_at or _NEVER, a.id))
-    return best, (
-        f"least loaded of {len(present)} available in {team} ({best.load} of {best.capacity})"
     )
 
 

@@ -2,15 +2,33 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from waybill_routing.domain.choice import choose, needs_place, queue_for, urgency
-from waybill_routing.domain.entities import Agent, Assignment, Case, Change, Queue, Rule
+from waybill_routing.domain.choice import needs_place, queue_for, urgency
+from waybill_routing.domain.entities import (
+    Agent,
+    Assignment,
+    Case,
+    Change,
+    Considered,
+    Queue,
+    Rule,
+)
 from waybill_routing.domain.errors import AlreadyAssigned, NoRoom, TicketClosed
-from waybill_routing.domain.words import Method, ReleaseReason, State
+from waybill_routing.domain.strategies import (
+    Ask,
+    Choice,
+    Emphasis,
+    Knowledge,
+    Roster,
+    choose,
+    match,
+)
+from waybill_routing.domain.words import Method, ReleaseReason, State, Strategy
 
 
 class Desk:
@@ -25,6 +43,8 @@ class Desk:
         rules: Sequence[Rule],
         now: datetime,
         weights: Mapping[Any, int] = MappingProxyType({}),
+        knowledge: Knowledge | None = None,
+        emphasis: Emphasis | None = None,
     ) -> None:
         """`rules` by position; `now` is when whatever is decided here happens.
 
@@ -37,6 +57,8 @@ class Desk:
         self.changes: list[Change] = []
         self._now = now
         self._weights = weights
+        self._knowledge = knowledge or Knowledge()
+        self._emphasis = emphasis or Emphasis()
         self._waiting: dict[UUID, Queue] = {}
         self._cases_before = dict(self.cases)
         self._agents_before = dict(self.agents)
@@ -161,21 +183,47 @@ class Desk:
         return found
 
     def place_waiting(self) -> None:
-        """Give what waits to whoever has room, most urgent first; the rest waits in its queue."""
-        for case in sorted((self.cases[id] for id in self._waiting), key=urgency):
-            queue = self._waiting[case.id]
-            members = (self.agents[id] for id in self._members.get(queue.team, ()))
-            agent, why = choose(
-                members,
-                queue.team,
-                weight=self._weight(case),
-                but=case.assignment.given_back_by,
-            )
-            if agent is not None and case.ticket.open:
-                self._assign(case, agent, queue, Method.AUTOMATIC, why)
-            elif (case.assignment.state, case.assignment.queue) != (State.QUEUED, queue.slug):
-                self._enqueue(case, queue, why if case.ticket.open else "the ticket is resolved")
+        """Give what waits to whoever has room, by its queue's strategy; the rest waits there.
+
+        Queues with the strategy `smart` share their agents: all that waits in them is matched
+        together. Otherwise the most urgent ticket chooses first.
+        """
+        asks = [
+            Ask(case, self._waiting[case.id], self._weight(case))
+            for case in sorted((self.cases[id] for id in self._waiting), key=urgency)
+        ]
         self._waiting.clear()
+        roster = Roster(self.agents)
+        for together, group in groupby(
+            (ask for ask in asks if ask.case.ticket.open),
+            key=lambda ask: ask.queue.strategy is Strategy.SMART,
+        ):
+            if together:
+                self._match(list(group), roster)
+            else:
+                for ask in group:
+                    self._settle(choose(ask, roster))
+        for ask in asks:
+            if not ask.case.ticket.open:
+                self._settle(Choice(ask, None, "the ticket is resolved"))
+
+    def _match(self, asks: Sequence[Ask], roster: Roster) -> None:
+        waiting = {ask.case.id: ask for ask in asks}
+        while choices := match(
+            list(waiting.values()), roster, self._knowledge, self._now, self._emphasis
+        ):
+            for choice in choices:
+                del waiting[choice.ask.case.id]
+                self._settle(choice)
+        for ask in waiting.values():
+            self._settle(Choice(ask, None, roster.nobody(ask)))
+
+    def _settle(self, choice: Choice) -> None:
+        case, queue = choice.ask.case, choice.ask.queue
+        if choice.agent is not None:
+            self._assign(case, choice.agent, queue, Method.AUTOMATIC, choice.why, choice.considered)
+        elif (case.assignment.state, case.assignment.queue) != (State.QUEUED, queue.slug):
+            self._enqueue(case, queue, choice.why)
 
     def changed_cases(self) -> list[Case]:
         """What is to be written of the tickets."""
@@ -195,8 +243,18 @@ class Desk:
             raise NoRoom(agent)
         self._assign(case, agent, queue, method, why)
 
-    def _assign(self, case: Case, agent: Agent, queue: Queue, method: Method, why: str) -> None:
-        self.agents[agent.id] = replace(agent, last_assigned_at=self._now)
+    def _assign(
+        self,
+        case: Case,
+        agent: Agent,
+        queue: Queue,
+        method: Method,
+        why: str,
+        considered: tuple[Considered, ...] = (),
+    ) -> None:
+        # Each a moment after the one before: of a batch, too, everybody has their turn.
+        turn = self._now + timedelta(microseconds=len(self.changes))
+        self.agents[agent.id] = replace(agent, last_assigned_at=turn)
         self._step(
             case,
             replace(
@@ -209,6 +267,7 @@ class Desk:
                 method=method,
                 given_back_by=None,
             ),
+            considered=considered,
         )
 
     def _enqueue(self, case: Case, queue: Queue, why: str) -> None:
@@ -225,7 +284,14 @@ class Desk:
             ),
         )
 
-    def _step(self, case: Case, to: Assignment, reason: ReleaseReason | None = None) -> None:
+    def _step(
+        self,
+        case: Case,
+        to: Assignment,
+        *,
+        reason: ReleaseReason | None = None,
+        considered: tuple[Considered, ...] = (),
+    ) -> None:
         was = case.assignment
         after = replace(
             to,
@@ -242,6 +308,7 @@ class Desk:
                 previous_agent=None if was.agent_id is None else self.agents[was.agent_id],
                 previous_team=was.team,
                 reason=reason,
+                considered=considered,
             )
         )
 
