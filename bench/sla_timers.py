@@ -108,7 +108,7 @@ async def due(admin: Any, first: datetime, step: timedelta, count: int) -> dict[
     return {str(row["id"]): row["due_at"] for row in rows}
 
 
-class Watched(Timers[Any]):
+class Watched(Timers):
     """Notes when each ticket's breach was committed, and how many have fired."""
 
     def __init__(self, database: Database, **options: Any) -> None:

@@ -25,7 +25,7 @@ class Settings(ServiceSettings, Changeable):
     """How often the timers are looked at when nothing wakes them."""
     intake_timeout_seconds: float = Field(default=1.0, gt=0, le=10)
     """How long intake may take to tell of a ticket that sla has not heard of."""
-    timer_batch: int = Field(default=500, ge=1, le=5000)
+    timer_batch: int = Field(default=200, ge=1, le=5000)
 
     @field_validator("warn_shares", mode="before")
     @classmethod

@@ -108,11 +108,14 @@ class Story:
         )
         return made(message, self.ticket.submitter.id, at, "intake", 1)
 
-    def assigned(self, at: datetime) -> Event[Any]:
-        return self._route(routing.TicketAssigned(assignment=Assignment(ticket_id=self.id)), at)
+    def assigned(self, at: datetime, to: str = "", team: str = "") -> Event[Any]:
+        assignment = Assignment(ticket_id=self.id, team=team)
+        if to:
+            assignment.agent.email, assignment.agent.name = to, to.partition("@")[0].title()
+        return self._route(routing.TicketAssigned(assignment=assignment), at)
 
-    def queued(self, at: datetime, since: datetime) -> Event[Any]:
-        assignment = Assignment(ticket_id=self.id)
+    def queued(self, at: datetime, since: datetime, team: str = "") -> Event[Any]:
+        assignment = Assignment(ticket_id=self.id, team=team)
         assignment.unassigned_since.FromDatetime(since)
         return self._route(routing.TicketQueued(assignment=assignment), at)
 
@@ -140,7 +143,7 @@ class Sla:
         self.client = service.client
         self.mint = service.mint
         self.database = service.rt.database
-        self.timers: Timers[Any] = Timers(self.database)
+        self.timers = Timers(self.database)
         self._numbers = 0
 
     def ticket(self, priority: str = "medium", **fields: Any) -> Story:

@@ -30,10 +30,10 @@ from waybill_chassis.database import Database
 from waybill_sla.timers import Timers
 
 class Rationed(Timers):
-    async def _fire(self, until):
+    async def _fire(self, size, span):
         if not await asyncio.to_thread(sys.stdin.read, 1):
             await asyncio.Event().wait()
-        return await super()._fire(until)
+        return await super()._fire(size, span)
 
 async def main(url, now):
     clock = ManualClock(datetime.fromisoformat(now))

@@ -4,19 +4,20 @@ from waybill_sla.store.agreed import Stamp, agreement, policies, stamp
 from waybill_sla.store.clocks import (
     Loaded,
     Timer,
-    claim,
     clocks,
     lock,
-    next_due,
 )
 from waybill_sla.store.lists import AtRisk, at_risk, changed_after, id_of_number, sequences
 from waybill_sla.store.saving import Changed, save
 
 __all__ = [
+from waybill_sla.store.timers import Claimed, Span, claim, near
     "AtRisk",
     "Changed",
     "Loaded",
+    "Claimed",
     "Stamp",
+    "Span",
     "Timer",
     "agreement",
     "at_risk",
@@ -25,7 +26,7 @@ __all__ = [
     "clocks",
     "id_of_number",
     "lock",
-    "next_due",
+    "near",
     "policies",
     "save",
     "sequences",

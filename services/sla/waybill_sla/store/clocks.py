@@ -63,29 +63,6 @@ _CLOCKS = "SELECT c.* FROM clocks AS c WHERE c.ticket_id = ANY (CAST(:ids AS uui
 _LOCK = text(f"{_CLOCKS} ORDER BY c.ticket_id FOR UPDATE")
 _READ = text(f"{_CLOCKS} ORDER BY c.ticket_id")
 
-# A timer that somebody has is his for now; a clock that a consumer has is left to the next round,
-# for to wait for it while holding timers would be a deadlock. The newest have a part in each batch,
-# so that they need not wait until a storm is over. Whoever freezes with a batch loses it soon.
-_CLAIM = text(
-    """
-    WITH oldest AS (
-        SELECT ticket_id FROM timers WHERE due_at <= :until
-        ORDER BY due_at, id LIMIT :most FOR UPDATE SKIP LOCKED
-    ), newest AS (
-        SELECT ticket_id FROM timers WHERE due_at <= :until
-        ORDER BY due_at DESC, id DESC LIMIT :newest FOR UPDATE SKIP LOCKED
-    )
-    SELECT c.*, b.brisk
-    FROM clocks AS c, (SELECT set_config('idle_in_transaction_session_timeout', '3s', true)) AS b (
-        brisk)
-    WHERE c.ticket_id IN (SELECT ticket_id FROM oldest UNION SELECT ticket_id FROM newest)
-    FOR UPDATE OF c SKIP LOCKED
-    """
-)
-_NEWEST_SHARE = 5
-
-_NEXT_DUE = text("SELECT min(due_at) FROM timers")
-
 _SEGMENTS = text(
     """
     SELECT ticket_id, status, started_at, ended_at, event_id FROM segments
@@ -139,30 +116,19 @@ async def lock(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, L
         known = {row.ticket_id for row in locked}
         await connection.execute(_STUBS, {"ids": [id for id in ordered if id not in known]})
         locked = (await connection.execute(_LOCK, {"ids": ordered})).all()
-    return await _complete(connection, locked)
-
-
-async def claim(connection: AsyncConnection, until: datetime, most: int) -> dict[UUID, Loaded]:
-    """The clocks with timers due at `until` that nobody else has at hand, locked."""
-    newest = most // _NEWEST_SHARE
-    asked = {"until": until, "most": most - newest, "newest": newest}
-    rows = (await connection.execute(_CLAIM, asked)).all()
-    return await _complete(connection, rows) if rows else {}
-
-
-async def next_due(connection: AsyncConnection) -> datetime | None:
-    """When the next timer comes due."""
-    moment: datetime | None = (await connection.execute(_NEXT_DUE)).scalar_one()
-    return moment
+    return await complete(connection, locked)
 
 
 async def clocks(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, Clock]:
     """The clocks of these tickets, stubs included; unknown tickets are left out."""
     rows = (await connection.execute(_READ, {"ids": sorted(set(ids))})).all()
-    return {id: loaded.clock for id, loaded in (await _complete(connection, rows)).items()}
+    return {id: loaded.clock for id, loaded in (await complete(connection, rows)).items()}
 
 
-async def _complete(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> dict[UUID, Loaded]:
+async def complete(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> dict[UUID, Loaded]:
+    """Clocks with all that belongs to them, from their rows."""
+    if not rows:
+        return {}
     ids = {"ids": [row.ticket_id for row in rows]}
     segments: dict[UUID, list[Segment]] = {}
     for row in (await connection.execute(_SEGMENTS, ids)).all():
