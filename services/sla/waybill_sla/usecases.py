@@ -1,7 +1,8 @@
 """What the service does: hears facts, fires timers, escalates. The edge commits."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -99,26 +100,34 @@ class Effect:
 
 @dataclass(slots=True)
 class Fired:
-    """What came due: clocks done and failed, and the effects."""
+    """What came due: timers and clocks in hand, the effects, and whether more may be waiting."""
 
+    timers: int = 0
     clocks: int = 0
     failed: list[tuple[UUID, Exception]] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    full: bool = False
 
 
-async def fire(uow: UnitOfWork, until: datetime, *, most: int) -> Fired:
-    """Do what was due at `until`, of about `most` timers; whatever is stale just goes away."""
-    fired = Fired()
+BREATH = 20
+"""After so many clocks of a batch others have their turn in the process."""
+
+
+async def fire(uow: UnitOfWork, span: store.Span, *, most: int) -> Fired:
+    """Do what is due in `span`, of about `most` timers; whatever is stale just goes away."""
     # The clock may have been set back since.
-    until = min(until, uow.now)
-    loaded = await store.claim(uow.connection, until, most)
-    if not loaded:
+    span = replace(span, until=min(span.until, uow.now))
+    claimed = await store.claim(uow.connection, span, most)
+    fired = Fired(claimed.timers, full=claimed.timers >= most)
+    if not claimed.clocks:
         return fired
     agreed = await agreement(uow)
     changes = []
-    for found in loaded.values():
+    for place, found in enumerate(claimed.clocks.values(), 1):
+        if place % BREATH == 0:
+            await asyncio.sleep(0)
         try:
-            outcomes = _come_due(found, agreed, until, uow.now)
+            outcomes = _come_due(found, agreed, span.until, uow.now)
         except Exception as error:  # noqa: BLE001 - one clock must not hold up the others
             fired.failed.append((found.clock.ticket_id, error))
             continue
