@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from sqlalchemy.engine import CursorResult, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from waybill_chassis import outbox
-from waybill_chassis.clock import Clock
+from waybill_chassis.clock import Clock, SharedClock
 from waybill_chassis.events import PROTOBUF, TraceContext, events_topic
 from waybill_chassis.ids import new_id
 from waybill_chassis.statements import Connection, Engine, transaction
@@ -28,19 +29,7 @@ _SERVER_SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
 }
-
-
-async def _connect(*args: Any, **kwargs: Any) -> "asyncpg.Connection[Any]":
-    """Connect; whatever the server says against it is a `ConnectionError`.
-
-    SQLAlchemy passes the driver's own errors on here, and nobody expects those: a server that
-    starts, stops or recovers would end every part that waits for it.
-    """
-    try:
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(*args, **kwargs)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise ConnectionError(f"{type(error).__name__}: {error}") from error
-    return connection
+_TIME = text("SELECT clock_timestamp()")
 
 
 class UnitOfWork:
@@ -162,7 +151,7 @@ class Database:
                 pool_pre_ping=False,
                 pool_use_lifo=True,
                 connect_args={
-                    "async_creator_fn": _connect,
+                    "async_creator_fn": self._connect,
                     "timeout": 5,
                     "command_timeout": 35,
                     "server_settings": _SERVER_SETTINGS
@@ -200,6 +189,27 @@ class Database:
         async with self.engine.connect() as connection:
             yield await connection.execution_options(isolation_level="REPEATABLE READ")
 
+    async def look_at_time(self) -> None:
+        """Have a clock that replicas share go by the database's time."""
+        if isinstance(self.clock, SharedClock):
+            async with self.reading() as connection:
+                await self.clock.look(partial(_time, connection))
+
+    async def _connect(self, *args: Any, **kwargs: Any) -> "asyncpg.Connection[Any]":
+        """Connect; whatever the server says against it is a `ConnectionError`.
+
+        SQLAlchemy passes the driver's own errors on here, and nobody expects those: a server that
+        starts, stops or recovers would end every part that waits for it.
+        """
+        try:
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(*args, **kwargs)
+            if isinstance(self.clock, SharedClock):
+                # Whoever does anything has a connection, and with it the database's time.
+                await self.clock.look(partial(connection.fetchval, _TIME.text))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise ConnectionError(f"{type(error).__name__}: {error}") from error
+        return connection
+
     async def ping(self) -> None:
         """Raise if the database does not answer."""
         async with self.engine.connect() as connection:
@@ -208,3 +218,8 @@ class Database:
     async def close(self) -> None:
         """Give back all connections."""
         await self.engine.dispose()
+
+
+async def _time(connection: AsyncConnection) -> datetime:
+    moment: datetime = (await connection.execute(_TIME)).scalar_one()
+    return moment

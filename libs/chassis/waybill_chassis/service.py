@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from waybill_chassis import asyncapi, inbox, process
 from waybill_chassis.auth import TokenVerifier
-from waybill_chassis.clock import Clock, SystemClock
+from waybill_chassis.clock import Clock, SharedClock
 from waybill_chassis.consumer import Consumer
 from waybill_chassis.database import Database, UnitOfWork
 from waybill_chassis.health import Health
@@ -35,6 +35,8 @@ from waybill_chassis.telemetry.setup import setup
 S = TypeVar("S", bound=ServiceSettings)
 
 _PRUNE_SECONDS = 300.0
+_LOOK_SECONDS = 5.0
+"""How often a replica looks at the database's time."""
 
 TAKES_IN = frozenset({"http", "rpc"})
 """Roles that work while the broker is away: what they accept waits in the outbox."""
@@ -75,9 +77,9 @@ Seed = Callable[[UnitOfWork], Awaitable[None]]
 
 
 def runtime(settings: S, clock: Clock | None = None) -> Runtime[S]:
-    """The adapters that `settings` describe."""
+    """The adapters that `settings` describe; all replicas go by their database's time."""
     service = type(settings).service
-    clock = clock or SystemClock()
+    clock = clock or SharedClock()
     targets = {name: getattr(settings, f"{name}_grpc") for name in SERVICES}
     return Runtime(
         settings=settings,
@@ -104,6 +106,7 @@ def parts(rt: Runtime[S], edges: Edges) -> list[process.Part]:
     found: list[process.Part] = [
         process.Closing("database", rt.database.close),
         rt.peers,
+        process.Periodic("clock", _LOOK_SECONDS, rt.database.look_at_time),
         process.Periodic("prune", _PRUNE_SECONDS, lambda: prune(rt.database)),
     ]
     if "relay" in roles:
