@@ -150,10 +150,12 @@ class Desk:
             self.release(id, reason, why)
         self._waiting[id] = queue
 
-    def give_back(self, id: UUID, why: str) -> None:
-        """Whoever has the ticket gives it back to its queue, and is not given it again."""
+    def give_back(
+        self, id: UUID, why: str, reason: ReleaseReason = ReleaseReason.BY_HAND
+    ) -> None:
+        """Whoever has the ticket gives it back to its queue; by hand, and is not given it again."""
         case = self.cases[id]
-        self.release(id, ReleaseReason.BY_HAND, why)
+        self.release(id, reason, why)
         self._waiting[id] = self.queue_of(case)
 
     def release(self, id: UUID, reason: ReleaseReason, why: str) -> None:
@@ -191,8 +193,11 @@ class Desk:
         asks = [
             Ask(case, self._waiting[case.id], self._weight(case))
             for case in sorted((self.cases[id] for id in self._waiting), key=urgency)
+            if case.assignment.agent_id is None
         ]
         self._waiting.clear()
+        if not asks:
+            return
         roster = Roster(self.agents)
         for together, group in groupby(
             (ask for ask in asks if ask.case.ticket.open),
@@ -216,13 +221,14 @@ class Desk:
                 del waiting[choice.ask.case.id]
                 self._settle(choice)
         for ask in waiting.values():
-            self._settle(Choice(ask, None, roster.nobody(ask)))
+            if not _waits(ask.case, ask.queue):
+                self._enqueue(ask.case, ask.queue, roster.nobody(ask))
 
     def _settle(self, choice: Choice) -> None:
         case, queue = choice.ask.case, choice.ask.queue
         if choice.agent is not None:
             self._assign(case, choice.agent, queue, Method.AUTOMATIC, choice.why, choice.considered)
-        elif (case.assignment.state, case.assignment.queue) != (State.QUEUED, queue.slug):
+        elif not _waits(case, queue):
             self._enqueue(case, queue, choice.why)
 
     def changed_cases(self) -> list[Case]:
@@ -334,3 +340,7 @@ class Desk:
 
     def _weight(self, case: Case) -> int:
         return self._weights.get(case.ticket.priority, 1)
+
+
+def _waits(case: Case, queue: Queue) -> bool:
+    return (case.assignment.state, case.assignment.queue) == (State.QUEUED, queue.slug)
