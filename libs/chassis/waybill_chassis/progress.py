@@ -33,6 +33,7 @@ class StreamProgress:
         self._topic = topic
         self._group = group
         self._connection: AIOKafkaConsumer | None = None
+        self._handled: dict[int, int] = {}
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
@@ -60,18 +61,24 @@ class StreamProgress:
             await connection.end_offsets([self._at(0)])
         partitions = connection.partitions_for_topic(self._topic) or {0}
         ends = await connection.end_offsets([self._at(number) for number in sorted(partitions)])
+        if any(end < self._handled.get(at.partition, 0) for at, end in ends.items()):
+            # It is another topic of that name.
+            self._handled.clear()
         return {at.partition: end for at, end in ends.items()}
 
     async def _passed(self, connection: AIOKafkaConsumer, mark: Mark) -> bool:
-        wanted = {self._at(number): end for number, end in mark.items() if end}
+        # What was handled once stays so: only where there is news must the broker be asked.
+        wanted = [self._at(number) for number, end in mark.items() if self._behind(number, end)]
         committed = await asyncio.gather(*(connection.committed(at) for at in wanted))
-        unread = [at for at, offset in zip(wanted, committed, strict=True) if offset is None]
+        known = dict(zip(wanted, committed, strict=True))
         # Nothing committed is right where there is nothing left to read.
-        begins = await connection.beginning_offsets(unread) if unread else {}
-        return all(
-            (begins[at] if offset is None else offset) >= end
-            for (at, end), offset in zip(wanted.items(), committed, strict=True)
-        )
+        unread = [at for at, offset in known.items() if offset is None]
+        known |= await connection.beginning_offsets(unread) if unread else {}
+        self._handled |= {at.partition: offset for at, offset in known.items()}
+        return not any(self._behind(number, end) for number, end in mark.items())
+
+    def _behind(self, partition: int, end: int) -> bool:
+        return self._handled.get(partition, 0) < end
 
     def _at(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topic, partition)
