@@ -9,15 +9,15 @@ from waybill_sla.store.clocks import (
 )
 from waybill_sla.store.lists import AtRisk, at_risk, changed_after, id_of_number, sequences
 from waybill_sla.store.saving import Changed, save
+from waybill_sla.store.timers import Claimed, Span, claim, near
 
 __all__ = [
-from waybill_sla.store.timers import Claimed, Span, claim, near
     "AtRisk",
     "Changed",
-    "Loaded",
     "Claimed",
-    "Stamp",
+    "Loaded",
     "Span",
+    "Stamp",
     "Timer",
     "agreement",
     "at_risk",
