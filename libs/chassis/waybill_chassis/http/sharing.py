@@ -1,13 +1,13 @@
 """Creates that come while others are being written: they share the next transaction.
 
-A transaction costs far more than what one create adds to it. Whoever comes when few are under way
-goes on at once, alone; the others wait for one of those to end and then go together. Each is
-answered only once that is committed. What cannot go with others, and all when one of them fails,
+A transaction costs far more than what one create adds to it. Whoever comes when none is under way
+goes on at once, alone; the others wait for its end and then go together. Each is answered only once
+that is committed. What cannot go with others, and all when one of them fails,
 goes alone after all: with its Idempotency-Key that is safe, whatever became of the first attempt.
 """
 
 import asyncio
-from asyncio import Future, Task
+from asyncio import Future, Task, TimerHandle
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
@@ -19,8 +19,11 @@ from starlette.responses import Response
 from waybill_chassis.database import Database, UnitOfWork
 from waybill_chassis.http.idempotency import Claim, claim_all, keep_all
 
-UNDER_WAY = 2
-"""So many transactions at a time before others wait; one that has to wait blocks nobody else."""
+PATIENCE = 0.05
+"""Seconds after which a transaction that has to wait itself is not waited for any more."""
+
+MOST_UNDER_WAY = 4
+"""So many transactions at a time, however many of them have to wait."""
 
 MOST = 100
 """Creates in one transaction."""
@@ -72,24 +75,39 @@ class Sharing(Generic[Item]):
         self._fits = fits
         self._waiting: list[_Asked[Item]] = []
         self._under_way = 0
+        self._patience: TimerHandle | None = None
         self._tasks: set[Task[None]] = set()
 
     async def __call__(
         self, item: Item, claim: Claim, alone: Callable[[], Awaitable[Response]]
     ) -> Response:
         """The answer to `item`; `alone` is how it goes without others."""
-        if self._under_way < UNDER_WAY:
+        if not self._under_way:
             self._under_way += 1
             try:
                 return await alone()
             finally:
                 self._ended()
-        answer: Future[Response] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: Future[Response] = loop.create_future()
         self._waiting.append(_Asked(item, claim, alone, copy_context(), answer))
+        if self._patience is None:
+            self._patience = loop.call_later(PATIENCE, self._go_on)
         return await answer
 
     def _ended(self) -> None:
         self._under_way -= 1
+        # Those without a timer have waited long enough.
+        if not self._under_way or self._patience is None:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin with those that wait, unless too much is under way."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if self._under_way >= MOST_UNDER_WAY:
+            return
         waiting = [one for one in self._waiting if not one.answer.done()]
         asked, self._waiting = waiting[:MOST], waiting[MOST:]
         if asked:
