@@ -26,10 +26,10 @@ from sqlalchemy.engine import make_url
 from waybill_chassis.clock import SystemClock
 from waybill_chassis.database import Database
 from waybill_chassis.migrate import migrate
+from waybill_chassis.periods import Interval, period
 from waybill_chassis.testing import servers
 from waybill_chassis.testing.services import migrations_of
 from waybill_intake import counting, reports
-from waybill_intake.domain.statistics_periods import Interval, period
 from waybill_intake.reports import Question
 from waybill_intake.store import statistics_reading as reading
 

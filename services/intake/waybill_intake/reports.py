@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
+from waybill_chassis.periods import Interval, Period, divide, whole_ones
 
 from waybill_intake.domain.statistics import (
     AGENT,
@@ -30,16 +31,7 @@ from waybill_intake.domain.statistics_answers import (
     volume,
 )
 from waybill_intake.domain.statistics_causes import Diagnosis, HourOfDay, diagnose
-from waybill_intake.domain.statistics_periods import (
-    DAY,
-    OTHER_LEVELS,
-    Interval,
-    Period,
-    Run,
-    cover,
-    divide,
-    whole_ones,
-)
+from waybill_intake.domain.statistics_periods import DAY, OTHER_LEVELS, Run, cover
 from waybill_intake.store import statistics_reading as reading
 from waybill_intake.store.statistics_reading import Scope
 

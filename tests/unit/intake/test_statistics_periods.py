@@ -7,20 +7,16 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waybill_chassis.periods import Interval, Period, divide, period, whole_ones
 from waybill_chassis.problems import Invalid
 from waybill_intake.domain.statistics import QUARTER
 from waybill_intake.domain.statistics_periods import (
     FLOW_LEVELS,
     OTHER_LEVELS,
     TICKETS,
-    Interval,
-    Period,
     bucket,
     cover,
-    divide,
     move,
-    period,
-    whole_ones,
 )
 
 quarters = st.integers(0, 4_000_000_000 // QUARTER).map(lambda n: n * QUARTER)

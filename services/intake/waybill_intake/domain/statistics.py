@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from waybill_chassis import periods
+
 from waybill_intake.domain.statistics_history import (
     CLOSED,
     NONE,
@@ -21,7 +23,7 @@ from waybill_intake.domain.statistics_history import (
 from waybill_intake.domain.ticket import Ticket
 from waybill_intake.domain.words import Priority, Status
 
-QUARTER = 900
+QUARTER = periods.QUARTER
 
 FLOW, STATE, CARE = "flow", "state", "care"
 RESPONSE, RESOLUTION, AGENT, TAG = "response", "resolution", "agent", "tag"

@@ -1,19 +1,14 @@
-"""Spans of time: the intervals of a period in a time zone, and which roll-ups cover a span.
+"""Spans of time: which roll-ups cover one.
 
 Roll-ups stand in UTC, by quarters of an hour, hours, quarters of a day, days and months. A span is
 covered by the fewest of them, so that a day in Kolkata is made of three quarters of a day, five
 hours and four quarters of an hour.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime
 from itertools import pairwise
-from math import ceil
-from zoneinfo import ZoneInfo
-
-from waybill_chassis.problems import invalid_field
 
 from waybill_intake.domain.statistics import QUARTER
 
@@ -25,36 +20,6 @@ TICKETS = 0
 FLOW_LEVELS = (MONTH, DAY, QUARTER_DAY, HOUR, QUARTER)
 OTHER_LEVELS = (MONTH, DAY)
 
-MOST_INTERVALS = 800
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(2100, 1, 1, tzinfo=UTC)
-
-
-class Interval(StrEnum):
-    """How a period is divided."""
-
-    HOUR = "hour"
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-
-
-_LENGTHS = {Interval.HOUR: HOUR, Interval.DAY: DAY, Interval.WEEK: 7 * DAY, Interval.MONTH: MONTH}
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """From a moment up to but without another one, both at whole quarters of an hour."""
-
-    start: int
-    end: int
-    zone: ZoneInfo
-
-    @property
-    def seconds(self) -> int:
-        """How long it is."""
-        return self.end - self.start
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -63,48 +28,6 @@ class Run:
     level: int
     start: int
     end: int
-
-
-def period(start: datetime, end: datetime, zone: ZoneInfo) -> Period:
-    """The period in whole quarters of an hour: `start` rounded down, `end` up."""
-    for name, moment in (("from", start), ("to", end)):
-        if not EARLIEST <= moment <= LATEST:
-            raise invalid_field(name, "must lie between 1970 and 2100")
-    first = int(start.timestamp()) // QUARTER * QUARTER
-    last = -(-ceil(end.timestamp()) // QUARTER) * QUARTER
-    if start >= end:
-        raise invalid_field("from", "must be before to")
-    return Period(first, last, zone)
-
-
-def divide(whole: Period, interval: Interval) -> list[int]:
-    """Where its intervals begin, by the clocks of its zone, and where the last one ends.
-
-    `Invalid` if they would be more than anybody can read.
-    """
-    if whole.seconds // _LENGTHS[interval] > MOST_INTERVALS:
-        raise invalid_field(
-            "interval", f"is too fine for this span: it would give more than {MOST_INTERVALS} parts"
-        )
-    marks = [whole.start]
-    following = _hour_after if interval is Interval.HOUR else _day_after(interval)
-    while (mark := following(marks[-1], whole.zone)) < whole.end:
-        marks.append(mark)
-    return [*marks, whole.end]
-
-
-def whole_ones(
-    marks: Sequence[int], whole: Period, interval: Interval, now: datetime
-) -> list[bool]:
-    """Which of the intervals between `marks` are over and not cut off by the period's ends."""
-    following = _hour_after if interval is Interval.HOUR else _day_after(interval)
-
-    def begins(at: int) -> bool:
-        return following(at - QUARTER, whole.zone) == at
-
-    return [
-        begins(start) and begins(end) and end <= now.timestamp() for start, end in pairwise(marks)
-    ]
 
 
 def cover(start: int, end: int, levels: Sequence[int]) -> Iterator[Run]:
@@ -178,31 +101,3 @@ def _up(at: int, level: int) -> int:
     if down == at:
         return at
     return _down(down + (32 * DAY if level == MONTH else level), level)
-
-
-def _hour_after(at: int, zone: ZoneInfo) -> int:
-    later = at + HOUR
-    local = datetime.fromtimestamp(later, zone)
-    later -= local.minute * 60 + local.second
-    return _whole(later if later > at else later + HOUR)
-
-
-def _day_after(interval: Interval) -> Callable[[int, ZoneInfo], int]:
-    def following(at: int, zone: ZoneInfo) -> int:
-        day = datetime.fromtimestamp(at, zone).date()
-        match interval:
-            case Interval.WEEK:
-                day += timedelta(days=7 - day.weekday())
-            case Interval.MONTH:
-                day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-            case _:
-                day += timedelta(days=1)
-        # Where midnight does not exist, the day begins when the clocks have moved on.
-        found = int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
-        return _whole(found)
-
-    return following
-
-
-def _whole(at: int) -> int:
-    return at - at % QUARTER

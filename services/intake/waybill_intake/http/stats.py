@@ -1,14 +1,13 @@
 """`GET /v1/stats/...`: what happened, how well, by whom, with what, and why."""
 
-from datetime import timedelta
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 from waybill_chassis.auth import Principal
 from waybill_chassis.http import Instant, ResponseModel, require, respond
-from waybill_chassis.problems import NotFound, invalid_field
+from waybill_chassis.periods import Interval, asked_period
+from waybill_chassis.problems import NotFound
 from waybill_chassis.service import Runtime
 
 from waybill_intake import reports
@@ -21,7 +20,6 @@ from waybill_intake.domain.statistics_answers import (
     moment,
 )
 from waybill_intake.domain.statistics_causes import Diagnosis
-from waybill_intake.domain.statistics_periods import EARLIEST, LATEST, Interval, period
 from waybill_intake.domain.words import TicketType
 from waybill_intake.reports import Question
 from waybill_intake.settings import Settings
@@ -30,7 +28,6 @@ from waybill_intake.store import statistics_rebuilding as rebuilding
 
 Staff = Annotated[Principal, require("agent")]
 
-_DEFAULT_SPAN = timedelta(days=30)
 _TEAM = r"^[a-z0-9][a-z0-9_-]*$"
 
 
@@ -105,10 +102,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     ) -> Question:
         """What is asked for, by whom."""
         now = rt.clock.now()
-        until = end or min(max(now, EARLIEST), LATEST)
-        if not EARLIEST <= until <= LATEST:
-            raise invalid_field("to", "must lie between 1970 and 2100")
-        since = start or max(until - _DEFAULT_SPAN, EARLIEST)
+        when = asked_period(start, end, timezone, now)
         if product is not None and not caller.can_see_product(product):
             raise _unknown(product)
         scope = reading.Scope(
@@ -116,7 +110,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         )
         # Who has a product by name may ask before its first ticket.
         named = product if product not in caller.products else None
-        return Question(scope, named, period(since, until, _zone(timezone)), now)
+        return Question(scope, named, when, now)
 
     asking = Annotated[Question, Depends(asked)]
 
@@ -179,15 +173,6 @@ def _answer(question: Question, **found: Any) -> Response:
         }
         | found
     )
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise invalid_field(
-            "timezone", "must be a time zone of the IANA database, such as Europe/Berlin"
-        ) from None
 
 
 def _unknown(product: str) -> NotFound:
