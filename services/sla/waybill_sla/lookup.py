@@ -28,7 +28,7 @@ async def find(rt: Runtime[Settings], name: str, caller: Principal) -> Clock:
 
 async def _known(rt: Runtime[Settings], name: str) -> Clock | None:
     id: UUID | None = parse_id(name)
-    async with rt.database.reading() as connection:
+    async with rt.database.snapshot() as connection:
         if id is None and (number := parse_number(name)):
             id = await store.id_of_number(connection, number)
         clock = None if id is None else (await store.clocks(connection, [id])).get(id)

@@ -13,9 +13,9 @@ from waybill_chassis.ids import new_id
 
 from waybill_sla import store, usecases
 from waybill_sla.domain import facts
-from waybill_sla.domain.clock import Outcome
-from waybill_sla.domain.facts import Hearing
+from waybill_sla.domain.clock import Clock, Outcome
 from waybill_sla.domain.policy import Agreement
+from waybill_sla.domain.targets import Hearing
 from waybill_sla.store import redatings
 from waybill_sla.store.calendars import change_alone
 from waybill_sla.store.redatings import Redating, Scope
@@ -60,10 +60,11 @@ async def step(uow: UnitOfWork, agreed: Agreed, *, most: int) -> bool:
     if following.ids:
         loaded = await store.lock(uow.connection, following.ids)
         agreement = await agreed(uow)
+        wholes = await store.whole(uow.connection, [found.clock for found in loaded.values()])
         changes = []
-        for found in loaded.values():
-            outcome = _redated(found, task, agreement, uow)
-            if outcome.clock == found.clock:
+        for id, found in loaded.items():
+            outcome = _redated(wholes[id], task, agreement, uow)
+            if outcome.clock == wholes[id]:
                 continue
             origin = Origin(automation("sla"), timer_cause("redating", task.id))
             usecases.tell(uow, outcome, nameless(origin) if outcome.clock.erased else origin)
@@ -75,11 +76,11 @@ async def step(uow: UnitOfWork, agreed: Agreed, *, most: int) -> bool:
     return True
 
 
-def _redated(found: store.Loaded, task: Redating, agreement: Agreement, uow: UnitOfWork) -> Outcome:
+def _redated(clock: Clock, task: Redating, agreement: Agreement, uow: UnitOfWork) -> Outcome:
     hearing = Hearing(uow.now, str(task.id), uow.now, new_id)
     try:
-        return facts.redate(found.clock, hearing, agreement, anew=task.policy_id is not None)
+        return facts.redate(clock, hearing, agreement, anew=task.policy_id is not None)
     except Exception:
         # One clock that cannot be dated must not hold up the others.
-        log.exception("clock_not_redated", ticket_id=str(found.clock.ticket_id))
-        return Outcome(found.clock)
+        log.exception("clock_not_redated", ticket_id=str(clock.ticket_id))
+        return Outcome(clock)

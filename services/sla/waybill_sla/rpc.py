@@ -51,6 +51,8 @@ class Clocks(ClockServiceServicer):
             raise unknown_ticket(request.ticket_id)
         if not caller.can_see_product(clock.ticket.product):
             raise unknown_ticket(request.ticket_id)
+        async with self._rt.database.reading() as connection:
+            clock = (await store.whole(connection, [clock]))[clock.ticket_id]
         now = self._rt.clock.now()
         return service_pb2.GetClockResponse(
             clock=events.to_clock(clock),

@@ -19,8 +19,9 @@ from waybill_sla import events, store
 from waybill_sla.agreed import agreement
 from waybill_sla.domain import facts, ladder, timing
 from waybill_sla.domain.clock import Clock, Outcome
-from waybill_sla.domain.facts import Hearing
+from waybill_sla.domain.ledger import LookedBack
 from waybill_sla.domain.policy import Agreement
+from waybill_sla.domain.targets import Hearing
 from waybill_sla.domain.telling import TargetAtRisk, TargetBreached, Telling, TicketEscalated
 from waybill_sla.domain.ticket import Repetition, Ticket, Wait
 from waybill_sla.domain.words import Level, TimerKind, Trigger
@@ -61,7 +62,7 @@ async def hear(uow: UnitOfWork, news: Sequence[News]) -> dict[UUID, Clock]:
     clocks = {id: found.clock for id, found in loaded.items()}
     last: dict[UUID, News] = {}
     for item in news:
-        outcome = _heard(clocks[item.ticket_id], item, agreed, uow.now)
+        outcome = await _heard_whole(uow, clocks[item.ticket_id], item, agreed)
         clocks[item.ticket_id] = outcome.clock
         last[item.ticket_id] = item
         tell(uow, outcome, nameless(item.origin) if outcome.clock.erased else item.origin)
@@ -73,6 +74,15 @@ async def hear(uow: UnitOfWork, news: Sequence[News]) -> dict[UUID, Clock]:
         ],
     )
     return clocks
+
+
+async def _heard_whole(uow: UnitOfWork, clock: Clock, item: News, agreed: Agreement) -> Outcome:
+    """What a fact does; what reaches far back is judged by the whole ledger."""
+    try:
+        return _heard(clock, item, agreed, uow.now)
+    except LookedBack:
+        whole = (await store.whole(uow.connection, [clock]))[clock.ticket_id]
+        return _heard(whole, item, agreed, uow.now)
 
 
 def _heard(clock: Clock, item: News, agreed: Agreement, now: datetime) -> Outcome:

@@ -14,8 +14,8 @@ from waybill_chassis.database import UnitOfWork
 from waybill_sla import redating, store
 from waybill_sla.domain import facts, timing
 from waybill_sla.domain.clock import Clock
-from waybill_sla.domain.facts import Hearing
 from waybill_sla.domain.policy import Agreement, Rules
+from waybill_sla.domain.targets import Hearing
 from waybill_sla.domain.words import Status
 
 PATH = "/v1/sla/calendars"

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from waybill_sla.domain import facts, ledger, timing
 from waybill_sla.domain.clock import Clock
-from waybill_sla.domain.facts import Hearing
 from waybill_sla.domain.policy import Agreement, Policies, Policy, Rules, Rung
+from waybill_sla.domain.targets import Hearing
 from waybill_sla.domain.telling import BreachRetracted, TargetBreached, TargetMet, Telling
 from waybill_sla.domain.ticket import Ticket
 from waybill_sla.domain.words import (
@@ -221,21 +221,23 @@ def test_a_verdict_is_what_the_times_say(history: list[Told]) -> None:
 @given(histories())
 @settings(max_examples=300, deadline=None)
 def test_each_breach_is_told_once_and_taken_back_at_most_once(history: list[Told]) -> None:
-    """Breaches and retractions of a target alternate, and the last word is its state."""
+    """A breach is taken back at most once, and told again only after that or a reopening."""
     clock, said = live_through(history)
+    reopened = [told.ticket.reopened_at for told in history if told.ticket.reopened_at]
     for target in clock.targets:
-        words = [
-            telling
-            for telling in said
-            if isinstance(telling, TargetBreached | BreachRetracted) and telling.kind is target.kind
-        ]
-        kinds = [type(word) for word in words]
-        assert kinds == ([TargetBreached, BreachRetracted] * len(kinds))[: len(kinds)]
-        assert (target.state is TargetState.BREACHED) == (kinds[-1:] == [TargetBreached])
-        for breach, retraction in zip(words[::2], words[1::2], strict=False):
-            assert isinstance(breach, TargetBreached)
-            assert isinstance(retraction, BreachRetracted)
-            assert retraction.breach_event_id == breach.id
+        breach: TargetBreached | None = None
+        for telling in said:
+            if isinstance(telling, TargetBreached) and telling.kind is target.kind:
+                assert breach is None or any(breach.at <= at <= telling.at for at in reopened)
+                assert telling.at <= telling.detected_at
+                breach = telling
+            if isinstance(telling, BreachRetracted) and telling.kind is target.kind:
+                assert breach is not None
+                assert telling.breach_event_id == breach.id
+                breach = None
+        if target.state is TargetState.BREACHED:
+            assert breach is not None
+            assert target.breach_event_id == breach.id
 
 
 @given(histories())

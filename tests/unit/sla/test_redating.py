@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from waybill_sla.domain import facts, ledger, timing
 from waybill_sla.domain.calendar import Plan, WorkingCalendar
 from waybill_sla.domain.clock import Clock
-from waybill_sla.domain.facts import Hearing
 from waybill_sla.domain.policy import Agreement, Policies, Policy, Rules
+from waybill_sla.domain.targets import Hearing
 from waybill_sla.domain.telling import StartReason, Telling
 from waybill_sla.domain.ticket import Ticket
 from waybill_sla.domain.words import Priority, SegmentKind, Status, TargetKind

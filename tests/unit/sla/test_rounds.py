@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from waybill_sla.domain import facts, timing
 from waybill_sla.domain.clock import Clock, Target
-from waybill_sla.domain.facts import Hearing
 from waybill_sla.domain.policy import Agreement, Policies, Policy, Rules, Rung
+from waybill_sla.domain.targets import Hearing
 from waybill_sla.domain.telling import (
     BreachRetracted,
     TargetAtRisk,

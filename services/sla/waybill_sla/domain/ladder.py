@@ -151,6 +151,23 @@ def _repeats_too_often(rung: Rung, clock: Clock) -> bool:
     )
 
 
+def still_fired(clock: Clock) -> frozenset[str]:
+    """The rungs that have fired, without what can not be a cause again after a reopening."""
+    assert clock.ticket is not None
+    kept: dict[str, str] = {}
+    for cause in sorted(clock.fired):
+        rung, kind, *rest = *cause.split(":"), ""
+        if kind not in _KINDS:
+            # Of all waits for somebody the last.
+            kept[rung] = cause
+        elif int(rest[0]) >= clock.ticket.reopenings:
+            kept[cause] = cause
+    return frozenset(kept.values())
+
+
+_KINDS = frozenset(kind.value for kind in TargetKind)
+
+
 def _target(telling: Telling | None) -> TargetKind | None:
     return telling.kind if isinstance(telling, TargetAtRisk | TargetBreached) else None
 

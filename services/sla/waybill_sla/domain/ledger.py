@@ -176,11 +176,16 @@ def _lines(part: Segment, now: datetime, calendar: Calendar) -> list[Line]:
     return found
 
 
-def elapsed(ledger: Ledger, until: datetime, calendar: Calendar) -> timedelta:
-    """The working time that had run at `until`."""
+def elapsed(
+    ledger: Ledger, until: datetime, calendar: Calendar, since: datetime | None = None
+) -> timedelta:
+    """The working time that had run at `until`, from `since` on."""
     return sum(
         (
-            calendar.working_time(part.started_at, min(part.ended_at or until, until))
+            calendar.working_time(
+                max(part.started_at, since or part.started_at),
+                min(part.ended_at or until, until),
+            )
             for part in ledger
             if part.kind is SegmentKind.RUNNING and part.started_at < until
         ),
@@ -205,28 +210,25 @@ def stood_still(
     )
 
 
-def certain(ledger: Ledger, calendar: Calendar) -> timedelta:
-    """The working time of the stretches that are over: no answer can make it less."""
-    return sum(
-        (
-            calendar.working_time(part.started_at, part.ended_at)
-            for part in ledger
-            if part.kind is SegmentKind.RUNNING and part.ended_at is not None
-        ),
-        NO_TIME,
-    )
+def deadline(
+    ledger: Ledger, left: timedelta, calendar: Calendar, since: datetime | None = None
+) -> datetime | None:
+    """When `left` is used up if the clock runs on; in a pause, where that stood at its start.
 
-
-def deadline(ledger: Ledger, allowed: timedelta, calendar: Calendar) -> datetime:
-    """When `allowed` is used up if the clock runs on; in a pause, where that stood at its start."""
-    left, due = allowed, ledger[0].started_at
+    None if that is not within these lines: it was used up before, or the clock never ran in them.
+    """
+    if left < NO_TIME:
+        return None
+    due = None
     for part in ledger:
-        if part.kind is SegmentKind.PAUSED:
+        over = since is not None and part.ended_at is not None and part.ended_at <= since
+        if over or part.kind is SegmentKind.PAUSED:
             continue
-        due = calendar.after(part.started_at, left)
+        start = max(part.started_at, since or part.started_at)
+        due = calendar.after(start, left)
         if part.ended_at is None:
             break
-        worked = calendar.working_time(part.started_at, part.ended_at)
+        worked = calendar.working_time(start, part.ended_at)
         if worked > left:
             break
         left -= worked
@@ -242,11 +244,57 @@ def until(ledger: Ledger, end: datetime) -> Ledger:
     return tuple(kept)
 
 
-def pause_began(ledger: Sequence[Segment]) -> datetime | None:
-    """Since when the clock has stood still without a break; None while it runs."""
+def first_resolved(ledger: Ledger, since: datetime | None = None) -> datetime | None:
+    """When the ticket was first resolved, from `since` on."""
+    return next(
+        (
+            part.started_at
+            for part in ledger
+            if part.status is Status.RESOLVED and (since is None or part.started_at >= since)
+        ),
+        None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What of the lines that are not at hand must be known: so an event reads a few lines only."""
+
+    lines: int = 0
+    """How many there are."""
+    stood: timedelta = NO_TIME
+    """How long the clock was paused in them."""
+    paused_since: datetime | None = None
+    """Since when it had been paused at the end of them; None if it ran."""
+    resolved_at: datetime | None = None
+    """When the ticket was first resolved in them."""
+
+    def and_then(self, lines: Ledger) -> "Earlier":
+        """With these lines, too."""
+        return Earlier(
+            self.lines + len(lines),
+            self.stood + stood_still(lines),
+            pause_began(lines, self.paused_since),
+            self.resolved_at or first_resolved(lines),
+        )
+
+
+NOTHING = Earlier()
+"""All lines are at hand."""
+
+
+class LookedBack(Exception):
+    """The answer lies before the lines at hand: ask again with all of them."""
+
+
+def pause_began(ledger: Sequence[Segment], before: datetime | None = None) -> datetime | None:
+    """Since when the clock has stood still without a break; None while it runs.
+
+    `before`: since when it had at the beginning of these lines.
+    """
     since = None
     for part in reversed(ledger):
         if part.kind is SegmentKind.RUNNING:
-            break
+            return since
         since = part.started_at
-    return since
+    return before or since

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from waybill_sla.domain import ledger
 from waybill_sla.domain.clock import Clock, Target
-from waybill_sla.domain.ledger import Ledger
 from waybill_sla.domain.ticket import Ticket
 from waybill_sla.domain.words import ClockState, Status, TargetKind, TargetState
 
@@ -14,7 +14,7 @@ def begins(kind: TargetKind, last: Target | None, clock: Clock) -> datetime | No
     if ticket is None or clock.state is ClockState.STOPPED:
         return None
     if kind is TargetKind.NEXT_RESPONSE:
-        return _asked(last, clock.segments, ticket)
+        return _asked(last, clock, ticket)
     if kind is TargetKind.UPDATE:
         told = _told(ticket)
         if last is None or last.started_at is None:
@@ -23,12 +23,11 @@ def begins(kind: TargetKind, last: Target | None, clock: Clock) -> datetime | No
     return None
 
 
-def ends(
-    target: Target, segments: Ledger, ticket: Ticket
-) -> tuple[datetime | None, datetime | None]:
+def ends(target: Target, clock: Clock) -> tuple[datetime | None, datetime | None]:
     """When a round was reached, and when it ceased to apply; at most one of them."""
-    since, last = target.started_at, segments[-1]
+    since, ticket, last = target.started_at, clock.ticket, clock.segments[-1]
     assert since is not None
+    assert ticket is not None
     if target.stopped_at is not None and target.state is not TargetState.CANCELLED:
         return target.stopped_at, None
     closed = last.started_at if last.status is Status.CLOSED else None
@@ -37,28 +36,23 @@ def ends(
         if told > since and ticket.status is not Status.CLOSED:
             return told, None
         return None, closed
-    dropped = next(
-        (
-            part.started_at
-            for part in segments
-            if part.status is Status.RESOLVED and part.started_at >= since
-        ),
-        closed,
-    )
+    dropped = ledger.first_resolved(clock.segments, since) or closed
+    if target.dropped_at is not None and not clock.at_hand(target.dropped_at):
+        dropped = target.dropped_at
     answered = _by("agent", ticket)
     if answered is not None and answered >= since and (dropped is None or answered <= dropped):
         return answered, None
     return None, dropped
 
 
-def _asked(last: Target | None, segments: Ledger, ticket: Ticket) -> datetime | None:
+def _asked(last: Target | None, clock: Clock, ticket: Ticket) -> datetime | None:
     """When the submitter asked what nobody has answered yet, after the first response."""
     first, asked = ticket.first_response_at, _by("submitter", ticket)
     if first is None or asked is None or asked <= first:
         return None
     if last is None:
         return asked
-    reached, dropped = ends(last, segments, ticket)
+    reached, dropped = ends(last, clock)
     end = reached or dropped
     return asked if end is not None and asked > end else None
 

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from waybill_sla.domain import ladder, ledger
+from waybill_sla.domain import ladder
 from waybill_sla.domain.clock import Clock, Outcome, Target
-from waybill_sla.domain.facts import open_state
 from waybill_sla.domain.ledger import Calendar
 from waybill_sla.domain.policy import Agreement
+from waybill_sla.domain.targets import breach_time, open_state
 from waybill_sla.domain.telling import FollowUpDue, TargetAtRisk, TargetBreached
 from waybill_sla.domain.words import ClockState, FollowUp, Status, TargetState, TimerKind
 
@@ -66,21 +66,12 @@ def wanted(clock: Clock, agreed: Agreement) -> frozenset[Alarm]:
 def _deadlines(clock: Clock, target: Target, agreed: Agreement) -> list[Alarm]:
     if not target.open:
         return []
-    before = clock.head_start(target)
-    return [
-        Alarm(TimerKind.DUE, target.kind, 1.0, target.due_at, clock.dated),
-        *(
-            Alarm(
-                TimerKind.WARNING,
-                target.kind,
-                share,
-                ledger.deadline(clock.segments, before + target.allowed * share, target.calendar),
-                clock.dated,
-            )
-            for share in agreed.rules.shares
-            if share > target.warned_share
-        ),
-    ]
+    warnings = (
+        Alarm(TimerKind.WARNING, target.kind, share, clock.passes(target, share), clock.dated)
+        for share in agreed.shares(clock)
+        if share > target.warned_share
+    )
+    return [Alarm(TimerKind.DUE, target.kind, 1.0, target.due_at, clock.dated), *warnings]
 
 
 _FOLLOWED = {
@@ -166,10 +157,9 @@ def _warn(clock: Clock, alarm: Alarm, agreed: Agreement, now: datetime) -> Outco
 
 def _breach(clock: Clock, alarm: Alarm, agreed: Agreement, now: datetime, id: UUID) -> Outcome:
     target = _named(clock, alarm)
-    telling = TargetBreached(target.due_at, id, target.kind, now)
-    changed = replace(
-        target, state=TargetState.BREACHED, breached_at=target.due_at, breach_event_id=id
-    )
+    at = breach_time(target, clock)
+    telling = TargetBreached(at, id, target.kind, now)
+    changed = replace(target, state=TargetState.BREACHED, breached_at=at, breach_event_id=id)
     return ladder.climb(_with(clock, changed, now), (telling,), agreed.ladder_of(clock), now)
 
 

@@ -128,6 +128,8 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     async def read_clock(id: str, caller: Caller) -> Response:
         """A ticket's due times, what is left, and every stretch of its clock's life."""
         clock = await find(rt, id, caller)
+        async with rt.database.reading() as connection:
+            clock = (await store.whole(connection, [clock]))[clock.ticket_id]
         return respond(view_of(clock, rt.clock.now()), version=clock.version)
 
     @routes.post("/v1/tickets/{id}/escalations", response_model=ClockView, status_code=201)
@@ -149,6 +151,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 comment=body.comment,
                 origin=Origin(person(caller), request_cause("POST /v1/tickets/{id}/escalations")),
             )
+            after = (await store.whole(uow.connection, [after]))[after.ticket_id]
             return respond(view_of(after, uow.now), status=201, version=after.version)
 
         return await once(effect)
@@ -196,7 +199,7 @@ def view_of(clock: Clock, now: datetime) -> ClockView:
         state=clock.state,
         started_at=clock.started_at,
         paused_since=clock.paused_since,
-        paused=ledger.stood_still(clock.segments),
+        paused=clock.stood_still,
         response=targets.get(TargetKind.RESPONSE),
         resolution=targets.get(TargetKind.RESOLUTION),
         next_response=targets.get(TargetKind.NEXT_RESPONSE),

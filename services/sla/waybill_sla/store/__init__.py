@@ -7,6 +7,7 @@ from waybill_sla.store.clocks import (
     clocks,
     lock,
 )
+from waybill_sla.store.ledgers import whole
 from waybill_sla.store.lists import AtRisk, at_risk, changed_after, id_of_number, sequences
 from waybill_sla.store.saving import Changed, save
 from waybill_sla.store.timers import Claimed, Span, claim, near
@@ -31,4 +32,5 @@ __all__ = [
     "save",
     "sequences",
     "stamp",
+    "whole",
 ]

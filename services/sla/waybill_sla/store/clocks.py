@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.events import NO_TRACE, TraceContext
 
 from waybill_sla.domain.clock import Clock, Target
-from waybill_sla.domain.ledger import Calendar, Segment
+from waybill_sla.domain.ledger import Calendar, Earlier, Segment
 from waybill_sla.domain.ticket import Repetition, SourceEvent, Ticket, Wait
 from waybill_sla.domain.timing import Alarm
 from waybill_sla.domain.words import (
@@ -28,6 +28,7 @@ from waybill_sla.domain.words import (
     TimerKind,
 )
 from waybill_sla.store.calendars import Key, known
+from waybill_sla.store.ledgers import segment
 
 _FOLLOW_UPS = frozenset(kind.value for kind in FollowUp)
 
@@ -65,15 +66,18 @@ _READ = text(f"{_CLOCKS} ORDER BY c.ticket_id")
 
 _SEGMENTS = text(
     """
-    SELECT ticket_id, status, started_at, ended_at, event_id FROM segments
-    WHERE ticket_id = ANY (CAST(:ids AS uuid[])) ORDER BY ticket_id, position
+    SELECT s.ticket_id, s.status, s.started_at, s.ended_at, s.event_id
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:lines AS integer[])) AS w (id, lines)
+    JOIN segments AS s ON s.ticket_id = w.id AND s.position >= w.lines
+    ORDER BY s.ticket_id, s.position
     """
 )
 
 _TARGETS = text(
     """
     SELECT ticket_id, kind, state, allowed, due_at, stopped_at, breached_at, breach_event_id,
-           warned_share, calendar_id, calendar_version, started_at, round
+           warned_share, calendar_id, calendar_version, started_at, round, dropped_at, reopening,
+           ran, stood
     FROM targets WHERE ticket_id = ANY (CAST(:ids AS uuid[])) ORDER BY ticket_id, kind
     """
 )
@@ -131,10 +135,9 @@ async def complete(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> dic
         return {}
     ids = {"ids": [row.ticket_id for row in rows]}
     segments: dict[UUID, list[Segment]] = {}
-    for row in (await connection.execute(_SEGMENTS, ids)).all():
-        segments.setdefault(row.ticket_id, []).append(
-            Segment(Status(row.status), row.started_at, row.ended_at, row.event_id)
-        )
+    lines = ids | {"lines": [row.earlier_lines for row in rows]}
+    for row in (await connection.execute(_SEGMENTS, lines)).all():
+        segments.setdefault(row.ticket_id, []).append(segment(row))
     targets: dict[UUID, list[Target]] = {}
     dated = (await connection.execute(_TARGETS, ids)).all()
     made = await known(
@@ -173,6 +176,10 @@ def _target(row: Row[Any], calendars: Mapping[Key, Calendar]) -> Target:
         calendars[row.calendar_id, row.calendar_version],
         row.started_at,
         row.round,
+        row.dropped_at,
+        row.reopening,
+        row.ran,
+        row.stood,
     )
 
 
@@ -214,6 +221,14 @@ def _clock(
         updated_at=row.updated_at,
         erased=row.erased,
         calendar=calendars[row.calendar_id, row.calendar_version],
+        earlier=Earlier(
+            row.earlier_lines,
+            row.earlier_stood,
+            row.earlier_paused_since,
+            row.earlier_resolved_at,
+        ),
+        datings_before=row.datings,
+        dated_at=row.dated_at,
     )
 
 

@@ -1,7 +1,7 @@
 """How what has changed is written: a batch at once, as one JSON text a table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -43,6 +43,12 @@ _OWN = (
     "erased",
     "calendar_id",
     "calendar_version",
+    "earlier_lines",
+    "earlier_stood",
+    "earlier_paused_since",
+    "earlier_resolved_at",
+    "dated_at",
+    "datings",
 )
 _PUT_CLOCKS = _Table(
     "clocks",
@@ -76,6 +82,24 @@ _PUT_TARGETS = _Table(
         "calendar_version",
         "started_at",
         "round",
+        "dropped_at",
+        "reopening",
+        "ran",
+        "stood",
+    ),
+).upsert()
+_PUT_DATINGS = _Table(
+    "datings",
+    ("ticket_id", "at", "position"),
+    (
+        "reason",
+        "event_id",
+        "policy_id",
+        "policy_version",
+        "calendar_id",
+        "calendar_version",
+        "priority",
+        "type",
     ),
 ).upsert()
 _PUT_TIMERS = _Table(
@@ -107,36 +131,34 @@ class Changed:
 
 async def save(connection: AsyncConnection, changes: Sequence[Changed]) -> None:
     """Write what has changed."""
+    kept = [(change.before, change.after, change.after.folded()) for change in changes]
     await _put(
         connection,
         _PUT_CLOCKS,
-        [_clock_row(change.after) for change in changes if change.after != change.before],
+        [_clock_row(folded) for before, _, folded in kept if folded != before],
     )
     await _put(
         connection,
         _PUT_SEGMENTS,
-        [
-            {
-                "ticket_id": change.after.ticket_id,
-                "position": position,
-                "status": part.status,
-                "started_at": part.started_at,
-                "ended_at": part.ended_at,
-                "event_id": part.event_id,
-            }
-            for change in changes
-            for position, part in enumerate(change.after.segments)
-            if part not in change.before.segments[position : position + 1]
-        ],
+        [row for before, after, _ in kept for row in _segment_rows(before, after)],
     )
     await _put(
         connection,
         _PUT_TARGETS,
         [
-            _target_row(change.after.ticket_id, target)
-            for change in changes
-            for target in change.after.targets
-            if target not in change.before.targets
+            _target_row(folded.ticket_id, target)
+            for before, _, folded in kept
+            for target in folded.targets
+            if target not in before.targets
+        ],
+    )
+    await _put(
+        connection,
+        _PUT_DATINGS,
+        [
+            {"ticket_id": after.ticket_id, "position": position, **asdict(dating)}
+            for _, after, _ in kept
+            for position, dating in enumerate(after.datings, after.datings_before)
         ],
     )
     if gone := [id for change in changes for id in change.disarm]:
@@ -152,6 +174,23 @@ async def _put(
     if rows:
         body = to_json(rows, timedelta_mode="iso8601").decode()
         await connection.execute(statement, {"rows": body})
+
+
+def _segment_rows(before: Clock, after: Clock) -> list[dict[str, Any]]:
+    """The lines that are new or over; those before what was read stay as they are."""
+    known = dict(enumerate(before.segments, before.earlier.lines))
+    return [
+        {
+            "ticket_id": after.ticket_id,
+            "position": position,
+            "status": part.status,
+            "started_at": part.started_at,
+            "ended_at": part.ended_at,
+            "event_id": part.event_id,
+        }
+        for position, part in enumerate(after.segments, after.earlier.lines)
+        if position >= before.earlier.lines and part != known.get(position)
+    ]
 
 
 def _clock_row(clock: Clock) -> dict[str, Any]:
@@ -176,6 +215,12 @@ def _clock_row(clock: Clock) -> dict[str, Any]:
         "erased": clock.erased,
         "calendar_id": clock.calendar.id,
         "calendar_version": clock.calendar.version,
+        "earlier_lines": clock.earlier.lines,
+        "earlier_stood": clock.earlier.stood,
+        "earlier_paused_since": clock.earlier.paused_since,
+        "earlier_resolved_at": clock.earlier.resolved_at,
+        "dated_at": clock.dated_at,
+        "datings": clock.datings_before + len(clock.datings),
     }
 
 
@@ -194,6 +239,10 @@ def _target_row(ticket_id: UUID, target: Target) -> dict[str, Any]:
         "calendar_version": target.calendar.version,
         "started_at": target.started_at,
         "round": target.round,
+        "dropped_at": target.dropped_at,
+        "reopening": target.reopening,
+        "ran": target.ran,
+        "stood": target.stood,
     }
 
 
