@@ -59,13 +59,17 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path, *arguments: str, **more: str) -> Iterator[Stack]:
-    """A fresh stack that runs for as long as the block lasts; `arguments` go to `waybill up`.
-
-    Parallel test workers take turns: two whole stacks side by side are too much for two cores.
-    """
+def one_at_a_time() -> Iterator[None]:
+    """Parallel test workers take turns: two whole stacks are too much for two cores."""
     with (Path(tempfile.gettempdir()) / "waybill-stack.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def running_stack(folder: Path, *arguments: str, **more: str) -> Iterator[Stack]:
+    """A fresh stack that runs for as long as the block lasts; `arguments` go to `waybill up`."""
+    with one_at_a_time():
         stack = new_stack(folder, **more)
         try:
             started = stack.run("up", *arguments)

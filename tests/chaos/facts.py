@@ -114,11 +114,13 @@ class Facts:
 
 async def gather(stack: StackSettings) -> Facts:
     """Read it all from a stack in which nothing is on its way any more."""
-    records = [told for service in SERVICES for told in await read(stack, events_topic(service))]
+    records = [
+        told for service in SERVICES for told in await read(stack.kafka, events_topic(service))
+    ]
     tickets, assignments, clocks = await asyncio.to_thread(_streams, stack)
     return Facts(
         records=records,
-        feed=await read(stack, feed_topic("demo")),
+        feed=await read(stack.kafka, feed_topic("demo")),
         tickets=tickets,
         assignments=assignments,
         clocks=clocks,
@@ -143,10 +145,10 @@ async def rows(stack: StackSettings, service: str, query: str) -> list[asyncpg.R
         await connection.close()
 
 
-async def read(stack: StackSettings, topic: str) -> list[Told]:
+async def read(bootstrap: str, topic: str) -> list[Told]:
     """The whole topic, each partition in its order."""
-    count = (await topics.partitions(stack.kafka, [topic]))[topic]
-    consumer = AIOKafkaConsumer(bootstrap_servers=stack.kafka, auto_offset_reset="earliest")
+    count = (await topics.partitions(bootstrap, [topic]))[topic]
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
         places = [TopicPartition(topic, p) for p in range(count)]
