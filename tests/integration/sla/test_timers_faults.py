@@ -60,6 +60,23 @@ async def test_what_comes_due_in_a_storm_does_not_wait_for_its_end(sla: Any) -> 
         await timers.stop()
 
 
+async def test_one_storm_right_after_another_is_drained_too(sla: Any) -> None:
+    """The second begins while the first is worked off, over and over: nothing is left behind."""
+    storms = [[sla.ticket("urgent") for _ in range(12)] for _ in range(8)]
+    timers = Timers(sla.database, batch=5)
+    await timers.start()
+    try:
+        for storm in storms:
+            await sla.hear(*(story.opened() for story in storm))
+            sla.clock.advance(timedelta(minutes=16))
+            timers.wake()
+            await until(lambda storm=storm: breaches(sla, storm[0]), 1)
+        for story in (story for storm in storms for story in storm):
+            await until(lambda story=story: breaches(sla, story), 1)
+    finally:
+        await timers.stop()
+
+
 async def test_a_clock_that_is_set_back_makes_nothing_early_and_nothing_double(sla: Any) -> None:
     """What has fired stays so; what has not waits for its time, by the clock as it stands."""
     start = sla.clock.now()

@@ -57,6 +57,7 @@ class Timers:
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Look at the timers now: something nearer may have been armed."""
@@ -97,14 +98,16 @@ class Timers:
     async def _run(self) -> None:
         while not self._stopping:
             self._bell.clear()
-            raging = self._storm is not None
             try:
                 pause = await self._step()
             except (SQLAlchemyError, OSError) as error:
                 _say(error)
                 pause = self._poll_seconds
-            if self._storm is not None and not raging:
-                self._begin(self._drain())
+            if self._draining is not None and self._draining.done():
+                self._draining.result()
+                self._draining = None
+            if self._storm is not None and self._draining is None:
+                self._draining = self._begin(self._drain())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._bell.wait(), pause)
 
