@@ -85,6 +85,12 @@ def _reopened(chance: random.Random) -> list[Step]:
     return [Step(1.0, "reply"), Step(at, "resolved"), Step(again, "in_progress")]
 
 
+def _reopened_late(chance: random.Random) -> list[Step]:
+    at = chance.uniform(10.3, 12.0)
+    again = at + chance.uniform(0.5, 2.0)
+    return [Step(1.0, "reply"), Step(at, "resolved"), Step(again, "in_progress")]
+
+
 LIVES: dict[str, Plan] = {
     "forgotten": lambda _: [],
     "answered": lambda chance: [Step(chance.uniform(0.5, 3.0), "reply")],
@@ -97,6 +103,7 @@ LIVES: dict[str, Plan] = {
     "left": lambda chance: [Step(1.0, "reply"), Step(chance.uniform(1.5, 3.0), "awaiting_user")],
     "closed": lambda chance: [Step(chance.uniform(1.0, 3.0), "closed")],
     "reopened": _reopened,
+    "reopened after its breach": _reopened_late,
     "raised": lambda chance: [Step(chance.uniform(0.5, 1.5), "raised")],
 }
 
@@ -155,21 +162,35 @@ class Life:
             return None
         return gone[0]
 
-    def breach(self, kind: int) -> datetime | None:
-        """The deadline of a target, if it passed."""
-        due, end = self.when(self.allowed(kind)), self.ends(kind)
-        late = end is None or self.passed(end) > self.allowed(kind)
-        return due if late else None
+    def breaches(self, kind: int) -> list[datetime]:
+        """When a target's time was up while it counted; once more after each reopening."""
+        due, found = self.when(self.allowed(kind)), list[datetime]()
+        for since, until in self._counted(kind):
+            if due is not None and (until is None or due < until):
+                found.append(max(due, since))
+        return found
 
-    def may_be_told(self, kind: int) -> set[datetime | None]:
-        """With which deadline a breach may stand.
+    def _counted(self, kind: int) -> list[tuple[datetime, datetime | None]]:
+        """From when until when a target counted, for each time that the ticket was open."""
+        if kind == RESPONSE:
+            return [(self.opened_at, self.ends(kind))]
+        found: list[tuple[datetime, datetime | None]] = [(self.opened_at, None)]
+        for since, status in self.spans:
+            if status in ("resolved", "closed") and found[-1][1] is None:
+                found[-1] = found[-1][0], since
+            elif status == "in_progress" and found[-1][1] is not None:
+                found.append((since, None))
+        return found
+
+    def may_be_told(self, kind: int) -> list[list[datetime]]:
+        """The deadlines with which breaches may stand.
 
         What was breached before anybody heard that it was raised stays as it was told.
         """
-        due = self.breach(kind)
-        if self.before is None:
-            return {due}
-        return {due, self.when(timedelta(seconds=ALLOWED[self.before][kind]))}
+        found = [self.breaches(kind)]
+        if self.before is not None:
+            found.append([self.opened_at + timedelta(seconds=ALLOWED[self.before][kind])])
+        return found
 
     @property
     def moved(self) -> bool:
@@ -203,7 +224,7 @@ class Life:
 
     def state(self, kind: int) -> int:
         """How a target stands in the end."""
-        if self.breach(kind) is not None:
+        if self.breaches(kind):
             return words.TARGET_STATE_BREACHED
         if self.ends(kind) is None:
             return words.TARGET_STATE_PAUSED

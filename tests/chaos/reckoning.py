@@ -48,23 +48,28 @@ def reckoned(
 def _firings(
     lives: Mapping[str, Life], records: Sequence[Told], heard: Sequence[Told]
 ) -> Iterator[Firing]:
-    """Those of which all that had happened could be read when they came due."""
+    """Those of which sla had heard all that had happened when they came due."""
     known: dict[str, datetime] = {}
     for told in heard:
+        # What was told late is heard late.
         if told.appended_at - told.time > timedelta(seconds=0.5):
             known[told.subject] = max(known.get(told.subject, told.appended_at), told.appended_at)
     first = {told.id: told for told in reversed(records)}
     for told in first.values():
+        if told.name in ("ClockStarted", "ClockPaused", "ClockResumed"):
+            at = moment(told.message.clock.updated_at)
+            known[told.subject] = max(known.get(told.subject, at), at)
+    for told in first.values():
         life = lives[told.subject]
         if told.name == "TargetBreached":
-            true = life.breach(told.message.kind) == told.time
+            true = told.time in life.breaches(told.message.kind)
             judged = moment(told.message.detected_at)
         elif told.name == "TargetAtRisk":
             true = life.warnings(told.message.kind).get(told.message.share) == told.time
             judged = moment(told.message.clock.updated_at)
         else:
             continue
-        if true and (told.subject not in known or known[told.subject] < told.time):
+        if true and known[told.subject] < told.time:
             yield Firing(told.time, judged, told.appended_at)
 
 

@@ -165,20 +165,20 @@ def test_no_deadline_is_told_early(aftermath: Aftermath) -> None:
     for told in aftermath.records:
         assert told.appended_at + MILLISECOND > told.time, f"early: {told}"
     for told in aftermath.named("TargetBreached"):
-        assert moment(told.message.detected_at) >= told.time == moment(told.message.due_at), told
+        assert moment(told.message.detected_at) >= told.time >= moment(told.message.due_at), told
 
 
 def test_every_breach_is_told_once(aftermath: Aftermath) -> None:
-    """None is missed and none doubled, its time is the deadline, and what was no breach is undone.
+    """None is missed and none doubled, its time is the deadline, and what was none is taken back.
 
-    An answer that was heard too late takes the breach back, once, by the breach's own id.
+    Once, by the breach's own id, when an answer in time was heard too late. A reopened ticket that
+    has no time left is breached anew.
     """
     taken_back = Counter(e.message.breach_event_id for e in aftermath.named("BreachRetracted"))
     told = aftermath.by_target("TargetBreached")
     for life, kind, name in aftermath.targets():
-        stands = [event for event in told[life.id, kind] if event.id not in taken_back]
-        assert len(stands) == (life.breach(kind) is not None), f"{name}: {stands}"
-        assert {event.time for event in stands} <= life.may_be_told(kind), f"{name}: {stands}"
+        stands = [event.time for event in told[life.id, kind] if event.id not in taken_back]
+        assert stands in life.may_be_told(kind), f"{name}: {stands}"
     assert set(taken_back.values()) <= {1}
     assert taken_back.keys() <= {event.id for event in aftermath.named("TargetBreached")}
     keys = [(e.subject, e.message.kind, e.time) for e in aftermath.named("TargetBreached")]
@@ -204,7 +204,7 @@ def test_every_warning_is_given_once(aftermath: Aftermath) -> None:
         for event in found:
             true = life.when(life.allowed(kind) * event.message.share)
             assert life.moved or event.time == true, f"{name}: {event}"
-        if life.ends(kind) is None or life.breach(kind) is not None:
+        if life.ends(kind) is None or life.breaches(kind):
             passed = max(life.warnings(kind), default=0.0)
             assert max((e.message.share for e in found), default=0.0) >= passed, f"{name}: {found}"
         for breach in breaches[life.id, kind]:
@@ -231,9 +231,9 @@ def test_each_rung_fires_once_and_levels_only_rise(aftermath: Aftermath) -> None
         told[event.subject].append(event)
     for life in aftermath.lives.values():
         levels = [event.message.level for event in told[life.id]]
-        if life.kind != "reopened":
+        if not life.kind.startswith("reopened"):
             assert levels == sorted(set(levels)), life
-        if life.breach(RESOLUTION) is not None:
+        if life.breaches(RESOLUTION):
             assert levels[-1] == words.ESCALATION_LEVEL_TECH_TEAM, life
 
 
