@@ -10,6 +10,7 @@ from waybill_routing import usecases
 from waybill_routing.consumers import consumer
 from waybill_routing.events import TOLD
 from waybill_routing.http import router
+from waybill_routing.lookup import ask_for_dues
 from waybill_routing.rpc import SERVICE, Assignments
 from waybill_routing.settings import Settings
 
@@ -18,8 +19,10 @@ def build(rt: Runtime[Settings]) -> Edges:
     """What routing shows to the outside."""
 
     async def sweep() -> None:
-        async with rt.database.unit_of_work() as uow:
-            await usecases.drain(uow)
+        await ask_for_dues(rt)
+        for step in (usecases.keep_duty, usecases.hush, usecases.wake, usecases.drain):
+            async with rt.database.unit_of_work() as uow:
+                await step(uow)
 
     return Edges(
         title="Waybill routing",

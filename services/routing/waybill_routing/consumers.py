@@ -1,10 +1,13 @@
 """What routing hears: intake's tickets, sla's escalations and warnings."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import Message
+from waybill.common.v1.actor_pb2 import ACTOR_KIND_AGENT
 from waybill.intake.v1.events_pb2 import (
+    MessagePosted,
     PersonErased,
     TicketEdited,
     TicketMerged,
@@ -28,6 +31,7 @@ HEARD: tuple[type[Message], ...] = (
     TicketEdited,
     TicketStatusChanged,
     TicketMerged,
+    MessagePosted,
     PersonErased,
     TargetAtRisk,
     TicketEscalated,
@@ -49,11 +53,25 @@ def consumer(rt: Runtime[Settings]) -> Consumer:
 
 async def handle(uow: UnitOfWork, batch: Sequence[Event[Any]]) -> None:
     """A batch at once: load, decide in memory, write."""
+    talk = [event for event in batch if isinstance(event.message, MessagePosted)]
     erasures = [event.message for event in batch if isinstance(event.message, PersonErased)]
-    news = [event for event in batch if not isinstance(event.message, PersonErased)]
+    news = [event for event in batch if not isinstance(event.message, PersonErased | MessagePosted)]
     await usecases.hear(uow, [(events.news_of(event), events.origin_of(event)) for event in news])
+    await _see(uow, [*news, *talk])
     # Nothing of a person is kept here, but something may still wait to be told or put aside.
     for message in erasures:
         await erasing.forget(
             uow, email=message.email, name=message.name, ticket_ids=message.ticket_ids
         )
+
+
+async def _see(uow: UnitOfWork, batch: Sequence[Event[Any]]) -> None:
+    """Whoever works on tickets in intake is there; the last rows that the batch locks."""
+    at: dict[str, datetime] = {}
+    for event in batch:
+        actor = event.message.actor
+        if actor.kind == ACTOR_KIND_AGENT and actor.email:
+            email = actor.email.lower()
+            at[email] = max(event.time, at.get(email, event.time))
+    if at:
+        await usecases.see(uow, at, max(at.values()))

@@ -1,6 +1,7 @@
 """Protobuf <-> domain."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from waybill.common.v1 import actor_pb2, ticket_enums_pb2
 from waybill.intake.v1 import ticket_pb2
 from waybill.routing.v1 import assignment_pb2, events_pb2
 from waybill.sla.v1.events_pb2 import TargetAtRisk, TicketEscalated
+from waybill.sla.v1.service_pb2 import GetRemainingResponse
 from waybill_chassis.causes import Origin, automation, event_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import Event, InvalidEvent, ticket_id
@@ -37,6 +39,9 @@ TOLD: tuple[type[Message], ...] = (
 """What routing tells."""
 
 
+_ACTIVE = (ticket_enums_pb2.TARGET_STATE_RUNNING, ticket_enums_pb2.TARGET_STATE_AT_RISK)
+
+
 def origin_of(event: Event[Any]) -> Origin:
     """What an event leads to is the automation's doing."""
     return Origin(automation("routing"), event_cause(event), event.trace)
@@ -46,11 +51,7 @@ def news_of(event: Event[Any]) -> News:
     """What an event tells routing. `InvalidEvent` when it speaks of no ticket."""
     message, sequence = event.message, event.sequence or 0
     if isinstance(message, TargetAtRisk):
-        active = (
-            ticket_enums_pb2.TARGET_STATE_RUNNING,
-            ticket_enums_pb2.TARGET_STATE_AT_RISK,
-        )
-        targets = [target for target in message.clock.targets if target.state in active]
+        targets = [target for target in message.clock.targets if target.state in _ACTIVE]
         dues = [moment(message, "due_at"), *(moment(target, "due_at") for target in targets)]
         return RiskSeen(
             ticket_id=ticket_id(event.subject),
@@ -64,6 +65,16 @@ def news_of(event: Event[Any]) -> News:
     if ticket.id != ticket_id(event.subject):
         raise InvalidEvent(f"the event's subject is {event.subject}, its ticket {ticket.id}")
     return TicketSeen(ticket)
+
+
+def dues_of(answer: GetRemainingResponse) -> dict[UUID, datetime]:
+    """When each ticket's next target is due; of paused targets nothing is said."""
+    found = {}
+    for ticket in answer.tickets:
+        dues = [moment(target, "due_at") for target in ticket.targets if target.state in _ACTIVE]
+        if due := min((due for due in dues if due is not None), default=None):
+            found[ticket_id(ticket.ticket_id)] = due
+    return found
 
 
 def from_ticket(message: ticket_pb2.Ticket, sequence: int) -> Ticket:

@@ -20,3 +20,5 @@ class Settings(ServiceSettings, Changeable):
     """How often what waits is looked through for what somebody could have by now."""
     intake_timeout_seconds: float = Field(default=1.0, gt=0, le=10)
     """How long intake may take to tell of a ticket that routing has not heard of."""
+    sla_timeout_seconds: float = Field(default=0.5, gt=0, le=10)
+    """How long sla may take to tell how much time tickets have that wait."""

@@ -87,19 +87,39 @@ TABLE = {
         POST   /v1/agents                        1333333+333
         PATCH  /v1/agents/{id}                   1333333+333
         PUT    /v1/agents/{id}/presence          133+3+++333
+        PUT    /v1/agents/{id}/absences          133+3+++333
         POST   /v1/agents/{id}/next              133+3+++333
         GET    /v1/teams                         133+++++333
         POST   /v1/teams                         1333333+333
+        GET    /v1/teams/{team}                  133+++++333
+        PATCH  /v1/teams/{team}                  1333333+333
         GET    /v1/queues                        133+++++333
+        POST   /v1/queues                        1333333+333
+        GET    /v1/queues/{queue}                133+++++333
+        PATCH  /v1/queues/{queue}                1333333+333
         GET    /v1/routing-rules                 1333333+333
         POST   /v1/routing-rules                 1333333+333
+        PUT    /v1/routing-rules                 1333333+333
+        POST   /v1/routing-rules/test            1333333+333
+        GET    /v1/routing-rules/{rule}          1333333+333
+        PATCH  /v1/routing-rules/{rule}          1333333+333
+        PUT    /v1/routing-rules/{rule}          1333333+333
+        DELETE /v1/routing-rules/{rule}          1333333+333
+        DELETE /v1/queues/{queue}                1333333+333
+        DELETE /v1/teams/{team}                  1333333+333
+        GET    /v1/routing/settings              133+++++333
+        PUT    /v1/routing/settings              1333333+333
         GET    /v1/tickets/{id}/assignment       133+4+4++43
         POST   /v1/tickets/{id}/assignment/claim 133+4333333
         PUT    /v1/tickets/{id}/assignment       133+4+4+333
         DELETE /v1/tickets/{id}/assignment       133+4~4~333
+        DELETE /v1/agents/{id}                   1333333+333
     """,
     "sla": """
         GET  /v1/sla/at-risk                     133+++++++3
+        GET  /v1/sla/report                      133+++++++3
+        GET  /v1/sla/report/breaches             133+++++++3
+        POST /v1/sla/report/rebuild              1333333+333
         GET  /v1/sla/policies                    133+++++++3
         POST /v1/sla/policies                    1333333+333
         GET  /v1/sla/policies/{policy}           133+++++++3
@@ -121,6 +141,10 @@ TABLE = {
         PUT  /v1/sla/calendars/{calendar}        1333333+333
         DELETE /v1/sla/calendars/{calendar}      1333333+333
         GET  /v1/sla/redating                    133+++++++3
+        POST /v1/sla/agreements                  1333333+333
+        POST /v1/sla/simulations                 1333333+333
+        GET  /v1/sla/simulations                 1333333+333
+        GET  /v1/sla/simulations/{simulation}    13333334333
         GET  /v1/tickets/{id}/sla                1+4+4+4++44
         POST /v1/tickets/{id}/escalations        133+4~4~~43
     """,
@@ -181,6 +205,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/sla/policies": {"name": "new", "selector": {"tag": "new"}, "targets": TARGETS},
     "PUT /v1/sla/policies/{policy}": {"targets": TARGETS},
     "POST /v1/sla/ladders": {"name": "new", "rungs": []},
+    "POST /v1/sla/agreements": {"ladders": [{"name": "new", "rungs": []}]},
+    "POST /v1/sla/simulations": {"ladders": [{"name": "new", "rungs": []}]},
     "PUT /v1/sla/ladders/{ladder}": {"rungs": []},
     "PUT /v1/sla/settings": {"reminder_1": "PT12H"},
     "PUT /v1/sla/settings/{product}": {"follow_ups": {"reminder_1": "PT12H"}},
@@ -196,7 +222,16 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/agents/{id}": {"name": "Ana"},
     "PUT /v1/agents/{id}/presence": {"presence": "offline"},
     "POST /v1/teams": {"slug": "new", "name": "New"},
-    "POST /v1/routing-rules": {"queue": "support", "product": "demo"},
+    "PUT /v1/agents/{id}/absences": {"absences": []},
+    "PATCH /v1/teams/{team}": {"name": "Else"},
+    "POST /v1/queues": {"slug": "line", "team": "new"},
+    "PATCH /v1/queues/{queue}": {"team": "new"},
+    "POST /v1/routing-rules": {"name": "theirs", "queue": "line", "product": "demo"},
+    "PUT /v1/routing-rules": {"order": ["theirs"]},
+    "POST /v1/routing-rules/test": {},
+    "PATCH /v1/routing-rules/{rule}": {"enabled": False},
+    "PUT /v1/routing-rules/{rule}": {"queue": "line"},
+    "PUT /v1/routing/settings": {"weights": {"urgent": 2}},
     "POST /v1/articles": ARTICLE,
     "PATCH /v1/articles/{id}": {"summary": "Else."},
     "PATCH /v1/articles/{id} draft": {"summary": "Else."},
@@ -211,10 +246,14 @@ BODIES: dict[str, Any] = {
 
 IN_PATHS = {
     "{policy}": "default",
+    "{team}": "new",
+    "{queue}": "line",
+    "{rule}": "theirs",
     "{ladder}": "default",
     "{who}": "zoe@example.com",
     "{product}": "demo",
     "{calendar}": "office",
+    "{simulation}": "01900000-0000-7000-8000-000000000001",
     "{type}": "suggestion",
     "{point}": "solution-given",
 }

@@ -7,11 +7,18 @@ from waybill_chassis.problems import CONTENT_TYPE
 
 TICKET = {"type": "order", "title": "Where is it?", "description": "Not here.", "product": "demo"}
 AGENT = {"email": "new@example.com", "name": "New"}
+RULE = {"queue": "support"}
+ZONE = {"shifts": {"time_zone": "Mars/Olympus", "hours": {}}}
+GONE = {"absences": [{"from": "2026-01-05T09:00:00Z", "stand_in": "nobody@example.com"}]}
 ARTICLE = {"title": "It", "summary": "Starts.", "body": "So."}
 REPLY = {"name": "hey", "title": "Hey", "bodies": [{"language": "en", "text": "Hello"}]}
 LONG = "x" * 200_000
 TICKETS = "/v1/tickets"
 THIS = "/v1/tickets/{id}"
+
+
+def skill(kind: str, value: str, level: int = 3) -> dict[str, Any]:
+    return {"skills": [{"kind": kind, "value": value, "level": level}]}
 
 
 def without(body: dict[str, Any], name: str) -> dict[str, Any]:
@@ -71,7 +78,16 @@ WRONG: list[tuple[str, str, Any, str, str]] = [
     ("routing", "PUT /v1/agents/{id}/presence", {"presence": "gone"}, "presence", "must be one of"),
     ("routing", "PATCH /v1/agents/{id}", {"name": None}, "name", "must not be null"),
     ("routing", "POST /v1/teams", {"slug": "A b", "name": "Ab"}, "slug", "must match"),
-    ("routing", "POST /v1/routing-rules", {"queue": "support"}, "", "at least one of product"),
+    ("routing", "POST /v1/routing-rules", {"queue": "none"}, "queue", "must be one of"),
+    ("routing", "POST /v1/routing-rules", RULE | {"type": "x"}, "type.0", "must be one of"),
+    ("routing", "POST /v1/routing-rules", RULE | {"text": ["!?"]}, "text.0", "a letter or a digit"),
+    ("routing", "PATCH /v1/agents/{id}", {"teams": ["none"]}, "teams", "teams that there are"),
+    ("routing", "PATCH /v1/agents/{id}", skill("type", "x"), "skills.0.value", "must be one of"),
+    ("routing", "PATCH /v1/agents/{id}", skill("craft", "x"), "skills.0.kind", "must be one of"),
+    ("routing", "PATCH /v1/agents/{id}", skill("tag", "x", 6), "skills.0.level", "at most 5"),
+    ("routing", "PATCH /v1/agents/{id}", ZONE, "shifts.time_zone", "IANA database"),
+    ("routing", "PUT /v1/agents/{id}/absences", GONE, "absences.0.stand_in", "must be the address"),
+    ("routing", "POST /v1/queues", {"slug": "line", "team": "none"}, "team", "a team that there is"),
     ("routing", f"PUT {THIS}/assignment", {}, "", "either agent_id or team"),
     ("routing", f"PUT {THIS}/assignment", {"agent_id": "ana"}, "agent_id", "must be a UUID"),
     ("routing", "GET /v1/queues?cursor=abc", None, "cursor", "next_cursor of an earlier page"),

@@ -14,7 +14,7 @@ import pytest
 from google.protobuf.message import Message
 from sqlalchemy import text
 from waybill.common.v1 import ticket_enums_pb2 as words
-from waybill.intake.v1.events_pb2 import TicketOpened, TicketStatusChanged
+from waybill.intake.v1.events_pb2 import TicketEdited, TicketOpened, TicketStatusChanged
 from waybill.intake.v1.ticket_pb2 import Ticket
 from waybill.routing.v1 import events_pb2
 from waybill.sla.v1.events_pb2 import TicketEscalated
@@ -23,6 +23,7 @@ from waybill_chassis.ids import new_id
 from waybill_chassis.rpc import GrpcServer, Peers
 from waybill_chassis.settings import SERVICES
 from waybill_chassis.testing.services import TestedService, tested_service
+from waybill_routing import usecases
 from waybill_routing.bootstrap import build
 from waybill_routing.consumers import handle
 from waybill_routing.settings import Settings
@@ -75,6 +76,43 @@ class Routing:
         self.agents[name] = UUID(answer.json()["id"])
         return self.agents[name]
 
+    async def call(
+        self, method: str, path: str, body: Any = None, *, match: str | None = None
+    ) -> Any:
+        """As an administrator."""
+        headers = self.headers("admin", sub="root@example.com")
+        if match is not None:
+            headers["If-Match"] = match
+        return await self.client.request(method, path, headers=headers, json=body)
+
+    async def settings(self, **changes: Any) -> None:
+        answer = await self.call("PUT", "/v1/routing/settings", changes, match="*")
+        assert answer.status_code == 200, answer.text
+
+    async def pass_time(self) -> int:
+        """What happens by itself; how many shifts began or ended."""
+        turned = 0
+        for step in (usecases.keep_duty, usecases.hush, usecases.wake, usecases.drain):
+            async with self.database.unit_of_work() as uow:
+                found = await step(uow)
+            turned += found if step is usecases.keep_duty else 0
+        return turned
+
+    async def weights(self, name: str) -> tuple[int, int]:
+        """How many tickets an agent has, and what they weigh."""
+        (row,) = await self.rows(
+            "SELECT open_tickets, load FROM agents WHERE email = :email",
+            email=f"{name}@example.com",
+        )
+        return row.open_tickets, row.load
+
+    async def presences(self) -> dict[str, str]:
+        rows = await self.rows("SELECT name, presence FROM agents WHERE removed_at IS NULL")
+        return {row.name: row.presence for row in rows}
+
+    def sql(self, statement: str) -> Any:
+        return text(statement)
+
     def ticket(
         self,
         id: UUID | None = None,
@@ -84,6 +122,7 @@ class Routing:
         type: int = words.TICKET_TYPE_TECHNICAL,
         product: str = "demo",
         opened_at: datetime | None = None,
+        **more: Any,
     ) -> Ticket:
         ticket = Ticket(
             id=str(id or new_id()),
@@ -92,6 +131,7 @@ class Routing:
             type=type,
             priority=priority,
             status=status,
+            **more,
         )
         ticket.created_at.FromDatetime(opened_at or self.service.clock.now())
         return ticket
@@ -115,6 +155,9 @@ class Routing:
 
     def opened(self, ticket: Ticket, sequence: int = 1) -> Event[Any]:
         return self.event(TicketOpened(ticket=ticket), ticket.id, sequence)
+
+    def edited(self, ticket: Ticket, sequence: int) -> Event[Any]:
+        return self.event(TicketEdited(ticket=ticket), ticket.id, sequence)
 
     def moved(self, ticket: Ticket, status: int, sequence: int) -> Event[Any]:
         changed = Ticket()

@@ -22,6 +22,7 @@ from waybill_routing.domain import (
     State,
     Ticket,
     TicketSeen,
+    Vacancy,
     heard,
     queue_for,
     urgency,
@@ -125,7 +126,10 @@ def test_a_ticket_is_taken_once_and_only_with_room() -> None:
 def test_room_names_the_one_who_alone_has_it() -> None:
     """So that what they gave back is not looked at in vain."""
     table = desk([], [agent(1), agent(2, "support", "tech_team", capacity=3)])
-    assert table.room() == {"support": (13, None), "tech_team": (3, UUID(int=2))}
+    assert table.vacancies() == [
+        Vacancy("support", 13),
+        Vacancy("tech_team", 3, only=UUID(int=2)),
+    ]
 
 
 def test_a_ticket_that_is_released_keeps_the_time_it_first_waited() -> None:

@@ -197,7 +197,7 @@ def test_what_presses_comes_first_then_what_waited_longest_and_nothing_starves()
         "late, low": case(6, waited=60 * MINUTE, due=-5 * MINUTE),
         "just come": case(7, waited=timedelta(0), due=300 * MINUTE),
     }
-    ranked = {name: haste(each, 300.0, NOW, order) for name, each in cases.items()}
+    ranked = {name: haste(each, 300.0, 300.0, NOW, order) for name, each in cases.items()}
     assert sorted(ranked, key=lambda name: -ranked[name].points) == [
         "forgotten",
         "pressing more",

@@ -6,6 +6,30 @@ revision = "0003"
 down_revision = "0002"
 
 _TABLES = """
+ALTER TABLE queues
+    ADD COLUMN needs text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN at_once integer CHECK (at_once >= 1),
+    ADD CHECK (needs <@ ARRAY['type', 'product', 'language', 'tag']);
+
+-- How many tickets of a type an agent solved, and sums of the logarithms of the seconds they took
+-- and of their squares; old ones fade.
+CREATE TABLE handling (
+    agent_id uuid NOT NULL REFERENCES agents ON DELETE CASCADE,
+    type text NOT NULL,
+    tickets double precision NOT NULL,
+    total double precision NOT NULL,
+    squares double precision NOT NULL,
+    PRIMARY KEY (agent_id, type)
+) WITH (fillfactor = 50);
+
+-- When sla was last asked how much time is left.
+ALTER TABLE assignments ADD COLUMN asked_at timestamptz;
+
+-- What waits in a queue that is served by what is due, and by how long it has waited.
+CREATE INDEX assignments_waiting_by_due ON assignments (queue, due_at, ticket_id)
+    WHERE state = 'queued' AND is_open;
+CREATE INDEX assignments_waiting_by_age ON assignments (queue, opened_at, ticket_id)
+    WHERE state = 'queued' AND is_open;
 """
 
 

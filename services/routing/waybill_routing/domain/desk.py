@@ -19,6 +19,7 @@ from waybill_routing.domain.entities import (
     Rule,
 )
 from waybill_routing.domain.errors import AlreadyAssigned, NoRoom, TicketClosed
+from waybill_routing.domain.learning import Solved, solved
 from waybill_routing.domain.strategies import (
     Ask,
     Choice,
@@ -28,6 +29,7 @@ from waybill_routing.domain.strategies import (
     choose,
     match,
 )
+from waybill_routing.domain.vacancies import Vacancy, vacancies
 from waybill_routing.domain.words import Method, ReleaseReason, State, Strategy
 
 
@@ -55,17 +57,14 @@ class Desk:
         self.queues = queues
         self.rules = rules
         self.changes: list[Change] = []
+        self.solved: list[Solved] = []
         self._now = now
         self._weights = weights
-        self._knowledge = knowledge or Knowledge()
+        self.knowledge = knowledge or Knowledge()
         self._emphasis = emphasis or Emphasis()
         self._waiting: dict[UUID, Queue] = {}
         self._cases_before = dict(self.cases)
         self._agents_before = dict(self.agents)
-        self._members: dict[str, list[UUID]] = {}
-        for agent in self.agents.values():
-            for team in agent.teams:
-                self._members.setdefault(team, []).append(agent.id)
 
     def add(self, cases: Iterable[Case]) -> None:
         """More tickets that wait in a queue."""
@@ -92,6 +91,8 @@ class Desk:
     def settle(self, case: Case, escalated_to: Queue | None = None) -> None:
         """Take over what is known of a ticket now, and do what follows from it."""
         before = self.cases[case.id]
+        if done := solved(before, case, self._now):
+            self.solved.append(done)
         self._put(case)
         state = case.assignment.state
         if case.ticket.closed:
@@ -150,9 +151,7 @@ class Desk:
             self.release(id, reason, why)
         self._waiting[id] = queue
 
-    def give_back(
-        self, id: UUID, why: str, reason: ReleaseReason = ReleaseReason.BY_HAND
-    ) -> None:
+    def give_back(self, id: UUID, why: str, reason: ReleaseReason = ReleaseReason.BY_HAND) -> None:
         """Whoever has the ticket gives it back to its queue; by hand, and is not given it again."""
         case = self.cases[id]
         self.release(id, reason, why)
@@ -175,14 +174,14 @@ class Desk:
             reason=reason,
         )
 
-    def room(self) -> dict[str, tuple[int, UUID | None]]:
-        """Teams whose agents at this desk have room: how much, and who if it is only one."""
-        found: dict[str, tuple[int, UUID | None]] = {}
-        for team, members in self._members.items():
-            free = [agent for id in members if (agent := self.agents[id]).ready and agent.room]
-            if free:
-                found[team] = sum(a.room for a in free), free[0].id if len(free) == 1 else None
-        return found
+    def vacancies(self) -> list[Vacancy]:
+        """For what the agents at this desk have room."""
+        return vacancies(self.agents.values(), self.queues.values())
+
+    @property
+    def weighs(self) -> bool:
+        """Whether anything waits for whose sake more has to be known than tickets and agents."""
+        return any(queue.strategy is Strategy.SMART for queue in self._waiting.values())
 
     def place_waiting(self) -> None:
         """Give what waits to whoever has room, by its queue's strategy; the rest waits there.
@@ -215,7 +214,7 @@ class Desk:
     def _match(self, asks: Sequence[Ask], roster: Roster) -> None:
         waiting = {ask.case.id: ask for ask in asks}
         while choices := match(
-            list(waiting.values()), roster, self._knowledge, self._now, self._emphasis
+            list(waiting.values()), roster, self.knowledge, self._now, self._emphasis
         ):
             for choice in choices:
                 del waiting[choice.ask.case.id]

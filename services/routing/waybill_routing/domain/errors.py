@@ -61,6 +61,26 @@ class Taken(Conflict):
     title = "Already there"
 
 
+class InUse(Conflict):
+    """Something still hangs on it."""
+
+    title = "In use"
+
+
+class BuiltIn(Conflict):
+    """It is always there."""
+
+    title = "Built in"
+
+
+class Unknown(NotFound):
+    """There is no such team, queue or rule."""
+
+
+class Overtaken(Exception):
+    """What was locked is no longer all that is concerned: begin again."""
+
+
 class NoAgent(Forbidden):
     """The caller's token is an agent's, and routing has no such agent."""
 

@@ -8,9 +8,14 @@ more so the less is known of them: empirical Bayes with the variances estimated 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID
+
+from waybill_routing.domain.entities import Case
+from waybill_routing.domain.words import Status
 
 MEMORY = 200.0
 """So many tickets of an agent and type count; of more the older ones fade."""
@@ -18,6 +23,11 @@ _PRIOR_SECONDS = 1800.0
 _PRIOR_COUNT = 3.0
 _PRIOR_SPREAD = 0.6
 _LEAST_SECONDS = 1.0
+
+
+def logarithm(seconds: float) -> float:
+    """Of at least a second."""
+    return math.log(max(seconds, _LEAST_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,7 @@ class Worked:
     def plus(self, seconds: float) -> "Worked":
         """With one more ticket, which took so long."""
         kept = min(1.0, MEMORY / (self.count + 1.0))
-        took = math.log(max(seconds, _LEAST_SECONDS))
+        took = logarithm(seconds)
         return Worked(
             self.count * kept + 1.0, self.total * kept + took, self.squares * kept + took * took
         )
@@ -45,7 +55,28 @@ class Pace:
     count: float
 
 
+class Solved(NamedTuple):
+    """An agent solved a ticket of a type so many seconds after they got it."""
+
+    agent_id: UUID
+    type: str
+    seconds: float
+
+    @property
+    def log_seconds(self) -> float:
+        """The natural logarithm, as it is summed up."""
+        return logarithm(self.seconds)
+
+
 Cells = Mapping[tuple[UUID, str], Worked]
+
+
+def solved(before: Case, after: Case, now: datetime) -> Solved | None:
+    """What this news says of how long tickets take: something when whoever has it solved it."""
+    held, since = before.holder, before.assignment.since
+    if held is None or since is None or after.ticket.status != Status.RESOLVED:
+        return None
+    return Solved(held, after.ticket.type, (now - since).total_seconds())
 
 
 class HandlingTimes:
@@ -72,6 +103,11 @@ class HandlingTimes:
             mean = (cell.total + _PRIOR_COUNT * self._mean) / (cell.count + _PRIOR_COUNT)
             found = self._seconds[type] = math.exp(mean + self._within / 2)
         return found
+
+    @cached_property
+    def typical(self) -> float:
+        """How many seconds a ticket of any type takes, on average."""
+        return math.exp(self._mean + self._within / 2)
 
     def work(self, type: str) -> float:
         """The share of all work that this type is; 0 when nothing is known."""

@@ -10,66 +10,92 @@ from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
     Cursor,
     CursorParam,
+    DryRun,
     ExpectedVersion,
     Limit,
     Page,
+    RequiredVersion,
     RunOnce,
     require,
     respond,
 )
 from waybill_chassis.ids import new_id, parse_id
-from waybill_chassis.problems import invalid_field
+from waybill_chassis.problems import Conflict
 from waybill_chassis.service import Runtime
 
 from waybill_routing import usecases
-from waybill_routing.domain import Agent, NotYours, UnknownAgent
+from waybill_routing.domain import Agent, NotYours, Overtaken, Schedule, UnknownAgent
 from waybill_routing.http.assignments import AgentCaller, answer, origin
-from waybill_routing.http.models import (
+from waybill_routing.http.models import AssignmentAnswer, Slug
+from waybill_routing.http.people import (
+    AbsencesChange,
     AgentAnswer,
     AgentChange,
-    AssignmentAnswer,
     NewAgent,
     PresenceChange,
-    Slug,
+    absences,
+    shifts,
+    skills,
 )
+from waybill_routing.kept_settings import RoutingSettings
 from waybill_routing.settings import Settings
-from waybill_routing.store import people
+from waybill_routing.store import people, staff
 
-_Admin = Annotated[Principal, require("admin")]
+Admin = Annotated[Principal, require("admin")]
 _AGENTS = Cursor[tuple[str]]("agents", tuple[str])
+_PATH = "/v1/agents/{id}"
+_TRIES = 20
 
 
 def router(rt: Runtime[Settings]) -> APIRouter:
     """The routes below `/v1/agents`."""
     routes = APIRouter(tags=["agents"])
+    _add_staff(routes, rt)
+    _add_own(routes, rt)
+    return routes
 
-    @routes.get("/v1/agents", dependencies=[require("agent")])
+
+def _add_staff(routes: APIRouter, rt: Runtime[Settings]) -> None:
+    @routes.get("/v1/agents", response_model=Page[AgentAnswer], dependencies=[require("agent")])
     async def several(
         team: Slug | None = None, limit: Limit = 50, cursor: CursorParam = None
-    ) -> Page[AgentAnswer]:
+    ) -> Response:
         """Agents by address; only those of `team` if one is named."""
         after = _AGENTS.decode(cursor)
         async with rt.database.reading() as connection:
             rows = await people.page(
                 connection, after=after and after[0], team=team, limit=limit + 1
             )
-        return _AGENTS.page(rows, limit, position=lambda a: (a.email,), item=AgentAnswer.of)
+            kept = await staff.schedules(connection, [agent.id for agent in rows])
+        return respond(
+            _AGENTS.page(
+                rows,
+                limit,
+                position=lambda agent: (agent.email,),
+                item=lambda agent: AgentAnswer.of(agent, kept.get(agent.id, Schedule())),
+            )
+        )
 
-    @routes.get("/v1/agents/{id}", response_model=AgentAnswer, dependencies=[require("agent")])
+    @routes.get(_PATH, response_model=AgentAnswer, dependencies=[require("agent")])
     async def one(id: str) -> Response:
-        """One agent."""
+        """One agent, with their shifts and absences."""
         async with rt.database.reading() as connection:
             agent = await people.by_id(connection, _id(id))
-        if agent is None:
-            raise UnknownAgent(id)
-        return _shown(agent)
+            if agent is None:
+                raise UnknownAgent(id)
+            kept = await staff.schedules(connection, [agent.id])
+        return respond(AgentAnswer.of(agent, kept[agent.id]), version=agent.version)
 
     @routes.post("/v1/agents", status_code=201, response_model=AgentAnswer)
-    async def add(body: NewAgent, caller: _Admin, once: RunOnce) -> Response:
+    async def add(
+        body: NewAgent, caller: Admin, once: RunOnce, dry_run: DryRun = False
+    ) -> Response:
         """Add an agent; a token with the same e-mail speaks for them."""
 
         async def effect(uow: UnitOfWork) -> Response:
             capacity = body.capacity
+            if capacity is None:
+                capacity = (await uow.settings()).of(RoutingSettings).default_capacity
             agent = await usecases.add_agent(
                 uow,
                 Agent(
@@ -77,58 +103,89 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                     email=body.email,
                     name=body.name,
                     teams=body.teams,
-                    skills=tuple(skill.skill() for skill in body.skills),
-                    capacity=rt.settings.default_capacity if capacity is None else capacity,
+                    skills=skills(body.skills),
+                    capacity=capacity,
                     presence=body.presence,
                     presence_since=uow.now,
                 ),
                 origin(caller, "POST /v1/agents"),
+                Schedule(shifts(body.shifts), absences(body.absences)),
             )
-            return _shown(agent, status=201, location=f"/v1/agents/{agent.id}")
+            return await _shown(uow, agent, status=201, location=f"/v1/agents/{agent.id}")
 
-        return await once(effect)
+        return await once(effect, keep=not dry_run)
 
-    @routes.patch("/v1/agents/{id}", response_model=AgentAnswer)
+    @routes.patch(_PATH, response_model=AgentAnswer)
     async def edit(
-        id: str, body: AgentChange, caller: _Admin, expected: ExpectedVersion
+        id: str,
+        body: AgentChange,
+        caller: Admin,
+        expected: ExpectedVersion,
+        dry_run: DryRun = False,
     ) -> Response:
-        """Change an agent's name, teams, skills or capacity; their tickets stay with them."""
-        for name in body.model_fields_set:
-            if getattr(body, name) is None:
-                raise invalid_field(name, "must not be null; leave it out to keep it")
-        async with rt.database.unit_of_work() as uow:
-            agent = await usecases.change_agent(
-                uow,
-                _id(id),
-                origin(caller, "PATCH /v1/agents/{id}"),
-                name=body.name,
-                teams=body.teams,
-                skills=None
-                if body.skills is None
-                else tuple(skill.skill() for skill in body.skills),
-                capacity=body.capacity,
-                expected=expected,
-            )
-        return _shown(agent)
+        """Change what an agent can do and when they work; their tickets stay with them."""
+        by = origin(caller, f"PATCH {_PATH}")
+        async with rt.database.unit_of_work(keep=not dry_run) as uow:
+            agent = await usecases.change_agent(uow, _id(id), body.changes(), by, expected=expected)
+            if body.presence is not None:
+                agent = await usecases.appear(uow, agent.id, body.presence, by)
+            return await _shown(uow, agent)
 
-    @routes.put("/v1/agents/{id}/presence", response_model=AgentAnswer)
+    @routes.delete(_PATH, status_code=204)
+    async def remove(
+        id: str, caller: Admin, expected: RequiredVersion, dry_run: DryRun = False
+    ) -> Response:
+        """An agent leaves: what they have goes to others or waits, what they did stays theirs."""
+        by = origin(caller, f"DELETE {_PATH}")
+        for _ in range(_TRIES):
+            try:
+                async with rt.database.unit_of_work(keep=not dry_run) as uow:
+                    await usecases.remove_agent(uow, _id(id), by, expected=expected)
+                return Response(status_code=204)
+            except Overtaken:
+                continue
+        raise Conflict("New tickets keep coming to this agent: send them offline first.")
+
+
+def _add_own(routes: APIRouter, rt: Runtime[Settings]) -> None:
+    @routes.put(_PATH + "/presence", response_model=AgentAnswer)
     async def presence(
         id: str, body: PresenceChange, caller: AgentCaller, expected: ExpectedVersion
     ) -> Response:
-        """Say whether an agent takes tickets: for the agents themselves, and for leads."""
+        """Say whether an agent takes tickets, also again and again: for themselves, and leads."""
         async with rt.database.unit_of_work() as uow:
+            await _check_self(uow, _id(id), caller)
+            agent = await usecases.appear(
+                uow,
+                _id(id),
+                body.presence,
+                origin(caller, f"PUT {_PATH}/presence"),
+                expected=expected,
+            )
+            return await _shown(uow, agent)
+
+    @routes.put(_PATH + "/absences", response_model=AgentAnswer)
+    async def absent(
+        id: str,
+        body: AbsencesChange,
+        caller: AgentCaller,
+        expected: ExpectedVersion,
+        dry_run: DryRun = False,
+    ) -> Response:
+        """Say when an agent is not there, and who stands in: for themselves, and for leads."""
+        async with rt.database.unit_of_work(keep=not dry_run) as uow:
             await _check_self(uow, _id(id), caller)
             agent = await usecases.change_agent(
                 uow,
                 _id(id),
-                origin(caller, "PUT /v1/agents/{id}/presence"),
-                presence=body.presence,
+                {"absences": absences(body.absences)},
+                origin(caller, f"PUT {_PATH}/absences"),
                 expected=expected,
             )
-        return _shown(agent)
+            return await _shown(uow, agent)
 
     @routes.post(
-        "/v1/agents/{id}/next",
+        _PATH + "/next",
         response_model=AssignmentAnswer,
         responses={204: {"description": "Nothing waits for the agent's teams"}},
     )
@@ -139,17 +196,23 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         async def effect(uow: UnitOfWork) -> Response:
             await _check_self(uow, _id(id), caller)
             held = await usecases.next_ticket(
-                uow, _id(id), products, origin(caller, "POST /v1/agents/{id}/next")
+                uow, _id(id), products, origin(caller, f"POST {_PATH}/next")
             )
             return respond(None) if held is None else answer(*held)
 
         return await once(effect)
 
-    return routes
 
-
-def _shown(agent: Agent, *, status: int = 200, location: str | None = None) -> Response:
-    return respond(AgentAnswer.of(agent), status=status, version=agent.version, location=location)
+async def _shown(
+    uow: UnitOfWork, agent: Agent, *, status: int = 200, location: str | None = None
+) -> Response:
+    kept = await staff.schedules(uow.connection, [agent.id])
+    return respond(
+        AgentAnswer.of(agent, kept[agent.id]),
+        status=status,
+        version=agent.version,
+        location=location,
+    )
 
 
 def _id(text: str) -> UUID:

@@ -1,7 +1,8 @@
 """Bodies and answers."""
 
+from collections.abc import Collection
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -9,30 +10,18 @@ from pydantic_core import PydanticCustomError
 from waybill_chassis.http import RequestModel, ResponseModel
 
 from waybill_routing.domain import (
-    Agent,
     Case,
     Method,
-    Presence,
-    Priority,
-    Skill,
     SkillKind,
     State,
     Strategy,
-    TicketType,
-    skill_fault,
 )
 from waybill_routing.store.ways import Waiting
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=63)]
 """A short name in lower case, such as `senior_support`."""
 
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-_Email = Annotated[
-    str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254, to_lower=True)
-]
-_Capacity = Annotated[
-    int, Field(ge=0, le=100_000, description="What open tickets may weigh at once.")
-]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -41,84 +30,61 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-_Slugs = Annotated[tuple[Slug, ...], Field(max_length=50), AfterValidator(_distinct)]
+Slugs = Annotated[tuple[Slug, ...], Field(max_length=50), AfterValidator(_distinct)]
+_Level = Annotated[int, Field(ge=0, le=4)]
+_AtOnce = Annotated[int, Field(ge=1, le=100_000)]
 
 
-def _each_once(skills: tuple["SkillBody", ...]) -> tuple["SkillBody", ...]:
-    if len({(skill.kind, skill.value) for skill in skills}) < len(skills):
-        raise ValueError("must not name any skill twice")
-    return skills
-
-
-class SkillBody(RequestModel):
-    """What an agent is good at: a type, a tag, a product or a language."""
-
-    kind: SkillKind
-    value: Annotated[str, StringConstraints(min_length=1, max_length=63, to_lower=True)]
-    level: Annotated[int, Field(ge=1, le=5, description="5 knows it best.")] = 3
-
-    @model_validator(mode="after")
-    def _known(self) -> "SkillBody":
-        if fault := skill_fault(self.kind, self.value):
-            raise PydanticCustomError("skill", "{message}", {"message": fault, "path": ("value",)})
-        return self
-
-    def skill(self) -> Skill:
-        """The skill it says."""
-        return Skill(self.kind, self.value, self.level)
-
-
-_Skills = Annotated[tuple[SkillBody, ...], Field(max_length=100), AfterValidator(_each_once)]
-
-
-class NewAgent(RequestModel):
-    """An agent to add."""
-
-    email: _Email
-    name: _Text
-    teams: _Slugs = ("support",)
-    skills: _Skills = ()
-    capacity: _Capacity | None = None
-    presence: Presence = Presence.OFFLINE
-
-
-class AgentChange(RequestModel):
-    """What is to change about an agent; what is left out stays."""
-
-    name: _Text | None = None
-    teams: _Slugs | None = None
-    skills: _Skills | None = None
-    capacity: _Capacity | None = None
-
-
-class PresenceChange(RequestModel):
-    """Whether the agent takes tickets from now on."""
-
-    presence: Presence
+def refuse_null(body: RequestModel) -> RequestModel:
+    """What a body of a change names must have a value."""
+    for name in body.model_fields_set:
+        if getattr(body, name) is None and name not in getattr(body, "may_be_null", ()):
+            raise PydanticCustomError(
+                "null", "must not be null; leave it out to keep it", {"path": (name,)}
+            )
+    return body
 
 
 class NewTeam(RequestModel):
     """A team to add; it gets a queue of the same name."""
 
     slug: Slug
-    name: _Text
-    escalation_level: Annotated[int, Field(ge=0, le=4)] = 0
+    name: Text
+    escalation_level: _Level = 0
 
 
-class NewRule(RequestModel):
-    """A rule to add: such tickets go to this queue. What is left out matches anything."""
+class TeamChange(RequestModel):
+    """What is to change about a team; what is left out stays."""
 
-    queue: Slug
-    position: Annotated[int, Field(ge=0, lt=1_000_000, description="The lowest one wins.")] = 100
-    product: Slug | None = None
-    type: TicketType | None = None
-    priority: Priority | None = None
+    name: Text | None = None
+    escalation_level: _Level | None = None
 
-    @model_validator(mode="after")
-    def _says_when(self) -> "NewRule":
-        if self.product is None and self.type is None and self.priority is None:
-            raise ValueError("must name at least one of product, type, priority")
-        return self
+    _whole = model_validator(mode="after")(refuse_null)
+
+
+class NewQueue(RequestModel):
+    """A queue to add: where tickets wait for a team, and how its agents are chosen."""
+
+    slug: Slug
+    team: Slug
+    strategy: Strategy = Strategy.LEAST_LOADED
+    needs: frozenset[SkillKind] = frozenset()
+    """Of these kinds an agent must have the skills that a ticket speaks of."""
+    at_once: _AtOnce | None = None
+    """The most weight that one agent is given at once; null: as much as they can hold."""
+
+
+class QueueChange(RequestModel):
+    """What is to change about a queue; what is left out stays."""
+
+    may_be_null: ClassVar[Collection[str]] = ("at_once",)
+
+    team: Slug | None = None
+    strategy: Strategy | None = None
+    needs: frozenset[SkillKind] | None = None
+    at_once: _AtOnce | None = None
+
+    _whole = model_validator(mode="after")(refuse_null)
 
 
 class ByHand(RequestModel):
@@ -134,42 +100,13 @@ class ByHand(RequestModel):
         return self
 
 
-class SkillAnswer(ResponseModel):
-    """What an agent is good at."""
-
-    kind: SkillKind
-    value: str
-    level: int
-
-
-class AgentAnswer(ResponseModel):
-    """An agent."""
-
-    id: UUID
-    email: str
-    name: str
-    teams: list[str]
-    skills: list[SkillAnswer]
-    capacity: int
-    presence: Presence
-    presence_since: datetime
-    on_duty: bool
-    open_tickets: int
-    load: int
-    version: int
-
-    @classmethod
-    def of(cls, agent: Agent) -> "AgentAnswer":
-        """The agent as REST shows one."""
-        return cls.model_validate(agent)
-
-
 class TeamAnswer(ResponseModel):
     """A team."""
 
     slug: str
     name: str
     escalation_level: int
+    version: int
 
 
 class QueueAnswer(ResponseModel):
@@ -178,8 +115,11 @@ class QueueAnswer(ResponseModel):
     slug: str
     team: str
     strategy: Strategy
+    needs: list[SkillKind]
+    at_once: int | None
     waiting: int
     oldest_since: datetime | None
+    version: int
 
     @classmethod
     def of(cls, found: Waiting) -> "QueueAnswer":
@@ -189,20 +129,12 @@ class QueueAnswer(ResponseModel):
             slug=queue.slug,
             team=queue.team,
             strategy=queue.strategy,
+            needs=sorted(queue.needs),
+            at_once=queue.at_once,
             waiting=found.waiting,
             oldest_since=found.oldest_since,
+            version=queue.version,
         )
-
-
-class RuleAnswer(ResponseModel):
-    """A rule."""
-
-    id: UUID
-    position: int
-    queue: str
-    product: list[str]
-    type: list[str]
-    priority: list[str]
 
 
 class AssigneeAnswer(ResponseModel):

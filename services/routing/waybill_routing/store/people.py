@@ -1,4 +1,4 @@
-"""Agents and their teams: locked, written and read."""
+"""Agents: locked, given their loads, and found."""
 
 from collections.abc import Collection, Sequence
 from uuid import UUID
@@ -7,8 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import UnitOfWork
 
-from waybill_routing.domain import Agent, Team
-from waybill_routing.store.rows import AGENT, agent_of, team_of
+from waybill_routing.domain import Agent
+from waybill_routing.store.rows import AGENT, agent_of
 
 # Everybody of a team, whoever is available: one who becomes so at this moment either is seen here
 # or waits for us, and then finds what we put into the queue.
@@ -24,7 +24,10 @@ _LOCK = text(
 
 # Read after the locks are held: a statement that waited for a lock still sees old teams.
 _HELD = text(
-    f"SELECT {AGENT} FROM agents AS g WHERE g.id = ANY (CAST(:ids AS uuid[])) ORDER BY g.id"
+    f"""
+    SELECT {AGENT} FROM agents AS g
+    WHERE g.id = ANY (CAST(:ids AS uuid[])) AND g.removed_at IS NULL ORDER BY g.id
+    """
 )
 
 _WRITE_LOADS = text(
@@ -45,69 +48,19 @@ _COUNTED = text(
     """
 )
 
-_INSERT = text(
-    """
-    INSERT INTO agents (id, email, name, capacity, presence, presence_since)
-    VALUES (:id, :email, :name, :capacity, :presence, :presence_since)
-    ON CONFLICT DO NOTHING RETURNING id
-    """
+_BY_EMAIL = text(
+    f"SELECT {AGENT} FROM agents AS g WHERE g.email = lower(:email) AND g.removed_at IS NULL"
 )
 
-_UPDATE = text(
-    """
-    UPDATE agents SET name = :name, capacity = :capacity,
-        presence = :presence, presence_since = :presence_since, version = :version
-    WHERE id = :id
-    """
-)
-
-_JOIN = text(
-    """
-    INSERT INTO agent_teams (agent_id, team, position)
-    SELECT :id, t.team, t.position
-    FROM unnest(CAST(:teams AS text[])) WITH ORDINALITY AS t (team, position)
-    """
-)
-
-_LEAVE = text("DELETE FROM agent_teams WHERE agent_id = :id")
-
-_SKILL = text(
-    """
-    INSERT INTO agent_skills (agent_id, kind, value, level)
-    SELECT :id, s.* FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[]),
-                                CAST(:levels AS smallint[])) AS s
-    """
-)
-
-_UNSKILL = text("DELETE FROM agent_skills WHERE agent_id = :id")
-
-_BY_EMAIL = text(f"SELECT {AGENT} FROM agents AS g WHERE g.email = lower(:email)")
-
-_BY_ID = text(f"SELECT {AGENT} FROM agents AS g WHERE g.id = :id")
+_BY_ID = text(f"SELECT {AGENT} FROM agents AS g WHERE g.id = :id AND g.removed_at IS NULL")
 
 _PAGE = text(
     f"""
     SELECT {AGENT} FROM agents AS g
-    WHERE (CAST(:after AS text) IS NULL OR g.email > CAST(:after AS text))
+    WHERE g.removed_at IS NULL AND (CAST(:after AS text) IS NULL OR g.email > CAST(:after AS text))
       AND (CAST(:team AS text) IS NULL
            OR EXISTS (SELECT FROM agent_teams AS m WHERE m.agent_id = g.id AND m.team = :team))
     ORDER BY g.email LIMIT :limit
-    """
-)
-
-_TEAM_PAGE = text(
-    """
-    SELECT slug, name, escalation_level, version FROM teams
-    WHERE CAST(:after AS text) IS NULL OR slug > CAST(:after AS text) ORDER BY slug LIMIT :limit
-    """
-)
-
-_KNOWN_TEAMS = text("SELECT slug FROM teams WHERE slug = ANY (CAST(:teams AS text[]))")
-
-_INSERT_TEAM = text(
-    """
-    INSERT INTO teams (slug, name, escalation_level) VALUES (:slug, :name, :escalation_level)
-    ON CONFLICT DO NOTHING RETURNING slug
     """
 )
 
@@ -115,12 +68,15 @@ _INSERT_TEAM = text(
 async def lock(
     uow: UnitOfWork, ids: Collection[UUID] = (), teams: Collection[str] = ()
 ) -> list[Agent]:
-    """Hold these agents and everybody in these teams."""
+    """Hold these agents and everybody in these teams.
+
+    Whose duty was to end by now is off duty, whether or not that was written down yet.
+    """
     if not ids and not teams:
         return []
     rows = await uow.execute(_LOCK, {"ids": sorted(ids), "teams": sorted(teams)})
     held = await uow.execute(_HELD, {"ids": [row.id for row in rows]})
-    return [agent_of(row) for row in held]
+    return [agent_of(row, uow.now) for row in held]
 
 
 async def write_loads(uow: UnitOfWork, agents: Sequence[Agent]) -> None:
@@ -143,56 +99,6 @@ async def counted(uow: UnitOfWork, ids: Collection[UUID]) -> dict[UUID, tuple[in
     for row in await uow.execute(_COUNTED, {"ids": list(ids)}):
         found[row.agent_id] = row.held, row.load
     return found
-
-
-async def insert(uow: UnitOfWork, agent: Agent) -> bool:
-    """Add an agent; False when the id or the address is there already."""
-    made = await uow.execute(
-        _INSERT,
-        {
-            "id": agent.id,
-            "email": agent.email,
-            "name": agent.name,
-            "capacity": agent.capacity,
-            "presence": agent.presence,
-            "presence_since": agent.presence_since,
-        },
-    )
-    if made.first() is None:
-        return False
-    await _write_parts(uow, agent)
-    return True
-
-
-async def update(uow: UnitOfWork, agent: Agent) -> None:
-    """Write what people decide about a locked agent."""
-    await uow.execute(
-        _UPDATE,
-        {
-            "id": agent.id,
-            "name": agent.name,
-            "capacity": agent.capacity,
-            "presence": agent.presence,
-            "presence_since": agent.presence_since,
-            "version": agent.version,
-        },
-    )
-    await uow.execute(_LEAVE, {"id": agent.id})
-    await uow.execute(_UNSKILL, {"id": agent.id})
-    await _write_parts(uow, agent)
-
-
-async def _write_parts(uow: UnitOfWork, agent: Agent) -> None:
-    await uow.execute(_JOIN, {"id": agent.id, "teams": list(agent.teams)})
-    await uow.execute(
-        _SKILL,
-        {
-            "id": agent.id,
-            "kinds": [skill.kind for skill in agent.skills],
-            "values": [skill.value for skill in agent.skills],
-            "levels": [skill.level for skill in agent.skills],
-        },
-    )
 
 
 async def all_ids(uow: UnitOfWork) -> list[UUID]:
@@ -218,23 +124,3 @@ async def page(
     """Agents by address."""
     rows = await connection.execute(_PAGE, {"after": after, "team": team, "limit": limit})
     return [agent_of(row) for row in rows]
-
-
-async def team_page(connection: AsyncConnection, *, after: str | None, limit: int) -> list[Team]:
-    """Teams by slug."""
-    rows = await connection.execute(_TEAM_PAGE, {"after": after, "limit": limit})
-    return [team_of(row) for row in rows]
-
-
-async def known_teams(uow: UnitOfWork, teams: Collection[str]) -> set[str]:
-    """Those of these teams that there are."""
-    return {row.slug for row in await uow.execute(_KNOWN_TEAMS, {"teams": list(teams)})}
-
-
-async def insert_team(uow: UnitOfWork, team: Team) -> bool:
-    """Add a team; False when the slug is there already."""
-    made = await uow.execute(
-        _INSERT_TEAM,
-        {"slug": team.slug, "name": team.name, "escalation_level": team.escalation_level},
-    )
-    return made.first() is not None

@@ -1,5 +1,6 @@
 """Rows as what they stand for."""
 
+from datetime import datetime
 from typing import Any
 
 from waybill_routing.domain import (
@@ -26,9 +27,12 @@ CASE = """
 """
 """The columns of `case_of`, from `assignments AS a`."""
 
+QUEUE = "q.slug, q.team, q.strategy, q.needs, q.at_once, q.version"
+"""The columns of `queue_of`, from `queues AS q`."""
+
 AGENT = """
     g.id, g.email, g.name, g.capacity, g.presence, g.presence_since, g.open_tickets, g.load,
-    g.last_assigned_at, g.on_duty, g.stand_in, g.version,
+    g.last_assigned_at, g.on_duty, g.duty_until, g.stand_in, g.version,
     ARRAY(SELECT t.team FROM agent_teams AS t WHERE t.agent_id = g.id ORDER BY t.position) AS teams,
     ARRAY(SELECT s.kind || ' ' || s.level || ' ' || s.value FROM agent_skills AS s
           WHERE s.agent_id = g.id ORDER BY s.kind, s.value) AS skills
@@ -77,8 +81,9 @@ def case_of(row: Any) -> Case:
     )
 
 
-def agent_of(row: Any) -> Agent:
-    """An agent with their teams."""
+def agent_of(row: Any, now: datetime | None = None) -> Agent:
+    """An agent with their teams and skills; on duty at `now`, if that is given."""
+    overdue = now is not None and row.duty_until is not None and row.duty_until <= now
     return Agent(
         id=row.id,
         email=row.email,
@@ -91,7 +96,7 @@ def agent_of(row: Any) -> Agent:
         open_tickets=row.open_tickets,
         load=row.load,
         last_assigned_at=row.last_assigned_at,
-        on_duty=row.on_duty,
+        on_duty=row.on_duty and not overdue,
         stand_in=row.stand_in,
         version=row.version,
     )
@@ -114,7 +119,14 @@ def team_of(row: Any) -> Team:
 
 def queue_of(row: Any) -> Queue:
     """A queue."""
-    return Queue(slug=row.slug, team=row.team, strategy=Strategy(row.strategy), version=row.version)
+    return Queue(
+        slug=row.slug,
+        team=row.team,
+        strategy=Strategy(row.strategy),
+        needs=frozenset(SkillKind(kind) for kind in row.needs),
+        at_once=row.at_once,
+        version=row.version,
+    )
 
 
 def rule_of(row: Any) -> Rule:

@@ -1,5 +1,6 @@
 """Assignments: locked, written and read."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import UnitOfWork
 
-from waybill_routing.domain import Case, Change, urgency
+from waybill_routing.domain import Case, Change, Vacancy, urgency
 from waybill_routing.store.rows import CASE, case_of
 
 # New rows and locks in one ordered pass: a batch that inserts some and locks others afterwards
@@ -27,22 +28,47 @@ _HELD = text(f"SELECT {CASE} FROM assignments AS a WHERE a.ticket_id = ANY (CAST
 
 _LOCK = text(f"SELECT {CASE} FROM assignments AS a WHERE a.ticket_id = :id FOR NO KEY UPDATE")
 
-# One branch a team, so that a full team's queue does not hide that of a team with room. Whoever
-# gave a ticket back is not offered it again, which matters when nobody else has room.
-_LOCK_WAITING = text(
+_LOCK_OF = text(
     f"""
-    SELECT w.* FROM unnest(CAST(:teams AS text[]), CAST(:room AS integer[]), CAST(:only AS uuid[]))
-        AS t (team, room, only_agent)
-    CROSS JOIN LATERAL (
-        SELECT {CASE} FROM assignments AS a
-        WHERE a.state = 'queued' AND a.is_open AND a.team = t.team
-          AND a.ticket_id <> ALL (CAST(:but AS uuid[]))
-          AND (t.only_agent IS NULL OR a.given_back_by IS DISTINCT FROM t.only_agent)
-        ORDER BY a.urgency, a.risk_share DESC, a.opened_at, a.ticket_id
-        LIMIT t.room FOR NO KEY UPDATE SKIP LOCKED
-    ) AS w
+    SELECT {CASE} FROM assignments AS a WHERE a.agent_id = :agent_id
+    ORDER BY a.ticket_id FOR NO KEY UPDATE
     """
 )
+
+_OF = text("SELECT ticket_id FROM assignments WHERE agent_id = :agent_id")
+
+# One branch a vacancy, so that a full team's queue does not hide that of a team with room, and
+# what only others know not what these agents could have. Whoever gave a ticket back is not
+# offered it again, which matters when nobody else has room.
+_WAITING = f"""
+    SELECT w.* FROM jsonb_to_recordset(CAST(:vacancies AS jsonb)) AS v (
+        team text, queue text, places integer, only_agent uuid,
+        type jsonb, product jsonb, language jsonb, tag jsonb)
+    CROSS JOIN LATERAL (
+        SELECT {CASE} FROM assignments AS a
+        WHERE a.state = 'queued' AND a.is_open AND a.team = v.team
+          AND %s
+          AND a.ticket_id <> ALL (CAST(:but AS uuid[]))
+          AND (v.only_agent IS NULL OR a.given_back_by IS DISTINCT FROM v.only_agent)
+          AND (v.type IS NULL OR a.type = '' OR jsonb_exists(v.type, a.type))
+          AND (v.product IS NULL OR a.product = '' OR jsonb_exists(v.product, a.product))
+          AND (v.language IS NULL OR a.language = '' OR jsonb_exists(v.language, a.language))
+          AND (v.tag IS NULL OR a.tags <@ v.tag)
+        ORDER BY %s, a.ticket_id
+        LIMIT v.places FOR NO KEY UPDATE SKIP LOCKED
+    ) AS w
+"""
+
+_LOCK_WAITING = text(
+    _WAITING
+    % ("(v.queue IS NULL OR a.queue = v.queue)", "a.urgency, a.risk_share DESC, a.opened_at")
+)
+
+# For `smart`: what presses is among what is due first, the rest is served by how long it waited.
+_LOCK_FIRST_DUE = text(_WAITING % ("a.queue = v.queue", "a.due_at"))
+_LOCK_OLDEST = text(_WAITING % ("a.queue = v.queue", "a.opened_at"))
+_MORE = 20
+"""So many more than there are places are looked at by `smart`, to choose among."""
 
 _LOCK_FIRST = text(
     f"""
@@ -157,20 +183,42 @@ async def lock(uow: UnitOfWork, id: UUID) -> Case | None:
     return None if row is None else case_of(row)
 
 
+async def lock_of(uow: UnitOfWork, agent_id: UUID) -> list[Case]:
+    """Hold what an agent has, resolved tickets included."""
+    return [case_of(row) for row in await uow.execute(_LOCK_OF, {"agent_id": agent_id})]
+
+
+async def ids_of(uow: UnitOfWork, agent_id: UUID) -> set[UUID]:
+    """What an agent has by now."""
+    return {row.ticket_id for row in await uow.execute(_OF, {"agent_id": agent_id})}
+
+
 async def lock_waiting(
-    uow: UnitOfWork, room: Mapping[str, tuple[int, UUID | None]], *, but: Collection[UUID]
+    uow: UnitOfWork, vacancies: Sequence[Vacancy], *, but: Collection[UUID]
 ) -> list[Case]:
-    """Hold what waits for these teams, most urgent first, as far as their room goes."""
-    rows = await uow.execute(
-        _LOCK_WAITING,
-        {
-            "teams": list(room),
-            "room": [places for places, _ in room.values()],
-            "only": [only for _, only in room.values()],
-            "but": list(but),
-        },
-    )
-    return [case_of(row) for row in rows]
+    """Hold what waits for whoever has room, most urgent first, as far as their room goes."""
+    found: dict[UUID, Case] = {}
+    smart = [each for each in vacancies if each.smart]
+    for statement, own, more in (
+        (_LOCK_WAITING, [each for each in vacancies if not each.smart], 0),
+        (_LOCK_FIRST_DUE, smart, _MORE),
+        (_LOCK_OLDEST, smart, _MORE),
+    ):
+        if own:
+            told = json.dumps([_vacancy(each, more) for each in own])
+            rows = await uow.execute(statement, {"vacancies": told, "but": [*but, *found]})
+            found |= {case.id: case for case in map(case_of, rows)}
+    return list(found.values())
+
+
+def _vacancy(vacancy: Vacancy, more: int) -> dict[str, Any]:
+    return {
+        "team": vacancy.team,
+        "queue": vacancy.queue,
+        "places": vacancy.places + more,
+        "only_agent": None if vacancy.only is None else str(vacancy.only),
+        **{str(kind): values for kind, values in vacancy.skills.items()},
+    }
 
 
 async def lock_next(

@@ -78,14 +78,21 @@ async def hand_over(
     expected: int | None,
     origin: Origin,
 ) -> Held:
-    """By hand, to an agent. `by` is who must have it to be allowed; None may always."""
+    """By hand, to an agent, or to whoever stands in for them at present.
+
+    `by` is who must have it to be allowed; None may always.
+    """
     case = await _held(uow, ticket_id, by=by, expected=expected)
     to = await people.by_id(uow.connection, agent_id)
     if to is None:
         raise invalid_field("agent_id", "must be the id of an agent")
+    why = f"assigned by hand by {_name(origin)}"
+    takes = await _present(uow, to)
+    if takes.id != to.id:
+        why = f"{why} to {to.name}, for whom {takes.name} stands in"
     owner = case.assignment.agent_id
-    desk = await desk_for(uow, [case], agents={agent_id, owner or agent_id})
-    desk.hand_to(ticket_id, agent_id, f"assigned by hand by {_name(origin)}")
+    desk = await desk_for(uow, [case], agents={takes.id, owner or takes.id})
+    desk.hand_to(ticket_id, takes.id, why)
     return await _done(uow, desk, ticket_id, origin)
 
 
@@ -129,6 +136,18 @@ async def give_back(
     desk = await desk_for(uow, [case], agents=[owner], teams=[case.assignment.team])
     desk.give_back(ticket_id, f"released by hand by {_name(origin)}")
     return await _done(uow, desk, ticket_id, origin)
+
+
+async def _present(uow: UnitOfWork, agent: Agent) -> Agent:
+    """The agent, or who stands in for them; the first when nobody of them is there."""
+    found, asked = agent, {agent.id}
+    while found.stand_in is not None and found.stand_in not in asked:
+        asked.add(found.stand_in)
+        stand_in = await people.by_id(uow.connection, found.stand_in)
+        if stand_in is None:
+            break
+        found = stand_in
+    return found
 
 
 async def _held(

@@ -7,9 +7,10 @@ from waybill_chassis.causes import Origin
 from waybill_chassis.database import UnitOfWork
 
 from waybill_routing import events
-from waybill_routing.domain import Case, Desk
+from waybill_routing.domain import Case, Desk, UnknownAgent
+from waybill_routing.domain.strategies import Knowledge
 from waybill_routing.kept_settings import RoutingSettings
-from waybill_routing.store import people, tickets, ways
+from waybill_routing.store import handling, people, tickets, ways
 
 
 async def desk_for(
@@ -19,11 +20,17 @@ async def desk_for(
     agents: Collection[UUID] = (),
     teams: Collection[str] = (),
 ) -> Desk:
-    """A desk with locked tickets; agents, and everybody of teams, are locked now."""
+    """A desk with locked tickets; agents, and everybody of teams, are locked now.
+
+    `UnknownAgent` when one of `agents` was removed meanwhile.
+    """
     queues, rules = await ways.ways(uow.connection)
+    locked = await people.lock(uow, agents, teams)
+    if missing := set(agents) - {agent.id for agent in locked}:
+        raise UnknownAgent(missing.pop())
     return Desk(
         cases,
-        await people.lock(uow, agents, teams),
+        locked,
         queues=queues,
         rules=rules,
         now=uow.now,
@@ -39,9 +46,12 @@ async def finish(
     What no entry of `origins` explains, such as a ticket that got an agent because another one
     was closed, is the automation's doing, by the cause of `origin`.
     """
-    if room := desk.room():
-        desk.add(await tickets.lock_waiting(uow, room, but=desk.cases))
+    if vacancies := desk.vacancies():
+        desk.add(await tickets.lock_waiting(uow, vacancies, but=desk.cases))
+    if desk.weighs:
+        desk.knowledge = Knowledge(await handling.known(uow.connection, desk.agents))
     desk.place_waiting()
+    await handling.learn(uow, desk.solved)
     others = origin.by_itself("routing")
     explained = origins or {}
 

@@ -19,6 +19,7 @@ from waybill_routing.domain import (
     TicketSeen,
     heard,
     needs_place,
+    queue_for,
 )
 from waybill_routing.store import tickets, ways
 from waybill_routing.usecases.desks import desk_for, finish
@@ -70,6 +71,10 @@ async def learn(uow: UnitOfWork, ticket: Ticket, origin: Origin) -> None:
     (case,) = await tickets.lock_or_make(uow, [ticket.id])
     if case.assignment.state is State.UNPLACED:
         known = heard(case, TicketSeen(ticket))
+        queues, rules = await ways.ways(uow.connection)
+        # Its text, for which rules may ask, is at hand now and not kept.
+        queue = queue_for(known.ticket, rules, queues).slug
+        known = replace(known, assignment=replace(known.assignment, queue=queue))
         await tickets.write(uow, [known], {case.id: case.assignment.version})
     else:
         await hear(uow, [(TicketSeen(ticket), origin)])

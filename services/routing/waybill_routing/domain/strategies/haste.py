@@ -56,13 +56,14 @@ class Haste:
         return f"waited {_span(self.waited)}"
 
 
-def haste(case: Case, gap: float, now: datetime, order: Order) -> Haste:
+def haste(case: Case, gap: float, scale: float, now: datetime, order: Order) -> Haste:
     """How soon a ticket is to be served.
 
-    `gap` is how many seconds pass on average until somebody who can have it is free. Points of
-    pressing tickets are above 40, of forgotten ones above 80, so that bands never mix.
+    `gap` is how many seconds pass on average until somebody who can have it is free; `scale`, the
+    same for all, is what counts as a short wait. Points of pressing tickets are above 40, of
+    forgotten ones above 80, so that bands never mix.
     """
-    gap = max(gap, _LEAST_SECONDS)
+    gap, scale = max(gap, _LEAST_SECONDS), max(scale, _LEAST_SECONDS)
     opened = case.ticket.opened_at or case.assignment.waiting_since or now
     waited = max((now - opened).total_seconds(), 0.0)
     wanted = due(case)
@@ -71,17 +72,17 @@ def haste(case: Case, gap: float, now: datetime, order: Order) -> Haste:
         target = max((wanted - opened).total_seconds(), _LEAST_SECONDS)
         if waited > order.patience * target:
             return Haste(
-                80.0 + _calm(waited - order.patience * target, gap), Band.FORGOTTEN, left, waited
+                80.0 + _calm(waited - order.patience * target, scale), Band.FORGOTTEN, left, waited
             )
         if 0 <= left < order.margin * gap:
             return Haste(40.0 + order.margin - left / gap, Band.PRESSING, left, waited)
         if left < 0:
-            return Haste(_calm(order.overdue * waited, gap), Band.OVERDUE, left, waited)
-    return Haste(_calm(waited, gap), Band.CALM, left, waited)
+            return Haste(_calm(order.overdue * waited, scale), Band.OVERDUE, left, waited)
+    return Haste(_calm(waited, scale), Band.CALM, left, waited)
 
 
-def _calm(waited: float, gap: float) -> float:
-    return 2.0 * math.log1p(waited / gap)
+def _calm(waited: float, scale: float) -> float:
+    return 2.0 * math.log1p(waited / scale)
 
 
 def _span(seconds: float) -> str:

@@ -104,7 +104,8 @@ def _kind(
     first = same[0]
     type = first.case.ticket.type
     gap = knowledge.times.seconds(type) / max(roster.places(first), 1)
-    quick = [(ask, haste(ask.case, gap, now, emphasis.order)) for ask in same]
+    scale = knowledge.times.typical / 4
+    quick = [(ask, haste(ask.case, gap, scale, now, emphasis.order)) for ask in same]
     quick.sort(key=lambda pair: (-pair[1].points, pair[0].case.id))
     parts = {}
     for agent in able:
