@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from waybill_cli import api
-from waybill_cli.apply import documents
+from waybill_cli.apply import documents, together
 from waybill_cli.apply.kinds import Document, Refused, Spec, State
 from waybill_cli.errors import StackError
 from waybill_cli.local import settings
@@ -40,6 +40,9 @@ def apply(
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what differs.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    redate: Annotated[
+        bool, typer.Option("--redate", help="Policies count for what is open already, too.")
+    ] = False,
 ) -> None:
     """Bring settings and the like to what YAML files say; nothing if any of it is wrong.
 
@@ -47,8 +50,10 @@ def apply(
     """
     found, faults = documents.read(file)
     with api.client(settings.read()) as gateway:
+        if redate and not any(one.kind.name == "Policy" for one in found):
+            faults.append("--redate is for policies, and there is none")
         # Where a file is wrong the rest is still checked: all that is to be mended is said at once.
-        changes = [change for one in found if (change := _change(gateway, one, faults)) is not None]
+        changes, concerned = _changes(gateway, found, faults, redate=redate)
         if faults:
             for fault in faults:
                 typer.echo(fault, err=True)
@@ -57,35 +62,72 @@ def apply(
             raise StackError("there is no document in it")
         for line in _differences(changes):
             typer.echo(line)
+        if concerned:
+            typer.echo(f"{concerned} open clocks would be gone through")
         pending = [change for change in changes if change.word != "unchanged"]
-        if dry_run or not pending:
+        if dry_run or not (pending or redate):
             for change in changes:
                 typer.echo(f"{change.word:<10} {change.document.title}")
             return
-        if not yes and not typer.confirm(f"Apply {len(pending)} of {len(changes)} documents?"):
+        more = " and date open clocks anew" if redate else ""
+        if not yes and not typer.confirm(
+            f"Apply {len(pending)} of {len(changes)} documents{more}?"
+        ):
             raise StackError("nothing was applied")
-        _write(gateway, changes)
+        if _write(gateway, changes, redate=redate):
+            together.show_progress(gateway)
 
 
-def _change(gateway: httpx.Client, document: Document, faults: list[str]) -> Change | None:
-    try:
-        state = document.kind.read(gateway, document)
-        return Change(document, state, document.kind.check(gateway, document, state))
-    except Refused as refused:
-        faults.extend(f"{document.place}: {fault}" for fault in refused.faults)
-        return None
-
-
-def _write(gateway: httpx.Client, changes: Sequence[Change]) -> None:
-    for position, change in enumerate(changes):
-        document = change.document
+def _changes(
+    gateway: httpx.Client, found: Sequence[Document], faults: list[str], *, redate: bool
+) -> tuple[list[Change], int]:
+    """What each document changes, and how many open clocks are gone through for it."""
+    states: list[tuple[Document, State]] = []
+    wanted: dict[str, Spec] = {}
+    for document in found:
         try:
-            if change.word != "unchanged":
-                document.kind.write(gateway, document, change.state)
+            state = document.kind.read(gateway, document)
+            states.append((document, state))
+            if not together.is_joint(document):
+                wanted[document.title] = document.kind.check(gateway, document, state)
+        except Refused as refused:
+            faults.extend(document.fault(fault) for fault in refused.faults)
+    joint = [(document, state) for document, state in states if together.is_joint(document)]
+    concerned = 0
+    if joint and (checked := together.check(gateway, joint, faults, redate=redate)) is not None:
+        specs, concerned = checked
+        wanted |= {one.title: spec for (one, _), spec in zip(joint, specs, strict=True)}
+    return [
+        Change(document, state, wanted[document.title])
+        for document, state in states
+        if document.title in wanted
+    ], concerned
+
+
+def _write(gateway: httpx.Client, changes: Sequence[Change], *, redate: bool) -> int:
+    """One after the other, those that belong together at once; how many clocks are gone through."""
+    left = list(changes)
+    concerned = 0
+    while left:
+        first = left[0]
+        batch = [first]
+        if together.is_joint(first.document):
+            batch = [one for one in left if together.is_joint(one.document)]
+        try:
+            if together.is_joint(first.document):
+                sent = [(one.document, one.state) for one in batch]
+                if redate or any(one.word != "unchanged" for one in batch):
+                    concerned = together.write(gateway, sent, redate=redate)
+            elif first.word != "unchanged":
+                first.document.kind.write(gateway, first.document, first.state)
         except (Refused, api.Away) as error:
-            left = ", ".join(one.document.title for one in changes[position:])
-            raise StackError(f"{document.place}: {error}; not applied: {left}") from error
-        typer.echo(f"{change.word:<10} {document.title}")
+            titles = ", ".join(one.document.title for one in left)
+            place = "" if together.is_joint(first.document) else f"{first.document.place}: "
+            raise StackError(f"{place}{error}; not applied: {titles}") from error
+        for one in batch:
+            typer.echo(f"{one.word:<10} {one.document.title}")
+        left = [one for one in left if one not in batch]
+    return concerned
 
 
 def _differences(changes: Sequence[Change]) -> Iterator[str]:

@@ -54,15 +54,15 @@ def read(paths: Sequence[str]) -> tuple[list[Document], list[str]]:
     places: dict[tuple[str, ...], str] = {}
     for file in _files(paths):
         try:
-            contents = list(yaml.load_all(_text(file), _Loader))
+            contents = list(_contents(_text(file)))
         except yaml.YAMLError as error:
             faults.append(_unreadable(file, error))
             continue
-        for number, content in enumerate(contents, start=1):
+        for number, (content, lines) in enumerate(contents, start=1):
             place = f"{file}, document {number}"
             if content is None:
                 continue
-            found = _document(place, content)
+            found = _document(place, content, lines)
             if isinstance(found, str):
                 faults.append(f"{place}: {found}")
                 continue
@@ -99,7 +99,37 @@ def _unreadable(file: str, error: yaml.YAMLError) -> str:
     return f"{where}: {getattr(error, 'problem', None) or error}"
 
 
-def _document(place: str, content: Any) -> Document | str:
+def _contents(text: str) -> Iterator[tuple[Any, dict[str, int]]]:
+    """What each document says, and on which line each path of it stands."""
+    loader = _Loader(text)
+    try:
+        while loader.check_node():
+            lines: dict[str, int] = {}
+            node = loader.get_node()
+            assert node is not None
+            _note(node, "", lines, set())
+            yield loader.construct_document(node), lines
+    finally:
+        loader.dispose()
+
+
+def _note(node: yaml.Node, path: str, lines: dict[str, int], above: set[int]) -> None:
+    lines.setdefault(path, node.start_mark.line + 1)
+    if id(node) in above:
+        return
+    if isinstance(node, yaml.MappingNode):
+        parts = [(str(name.value), name, value) for name, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = [(str(place), value, value) for place, value in enumerate(node.value)]
+    else:
+        return
+    for name, first, value in parts:
+        inner = f"{path}.{name}" if path else name
+        lines[inner] = first.start_mark.line + 1
+        _note(value, inner, lines, {*above, id(node)})
+
+
+def _document(place: str, content: Any, lines: dict[str, int]) -> Document | str:
     """A document, or what would be right instead."""
     if not isinstance(content, dict):
         return "must be an object with kind and spec"
@@ -114,4 +144,5 @@ def _document(place: str, content: Any) -> Document | str:
             return f"{key} must be text, such as {kind.keys[key]}"
     if not isinstance(content.get("spec"), dict):
         return "spec must be an object"
-    return Document(place, kind, {key: content[key] for key in kind.keys}, content["spec"])
+    names = {key: content[key] for key in kind.keys}
+    return Document(place, kind, names, content["spec"], lines)

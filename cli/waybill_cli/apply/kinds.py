@@ -5,7 +5,7 @@ Its routes must take `dry_run` (`DryRun` of the chassis): what is checked must n
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -33,11 +33,21 @@ class Document:
     kind: "Kind"
     names: Mapping[str, str]
     spec: Spec
+    lines: Mapping[str, int] = field(default_factory=dict)
+    """The line of its file on which each path (`spec.hours.monday.0`) stands."""
 
     @property
     def title(self) -> str:
         """Which one, for people: `ProductSettings shop`."""
         return " ".join([self.kind.name, *self.names.values()])
+
+    def fault(self, fault: str) -> str:
+        """What is wrong with it, and where; `fault` begins with the path if there is one."""
+        path = fault.split(" ", 1)[0]
+        while path and path not in self.lines:
+            path = path.rpartition(".")[0]
+        line = f" (line {self.lines[path]})" if path else ""
+        return f"{self.place}: {fault}{line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ class Placed(Kind):
         """How it stands at its address."""
         names = {key: quote(name, safe="*") for key, name in document.names.items()}
         path = self.path.format_map(names)
-        answer = _ask(gateway, "GET", path)
+        answer = ask(gateway, "GET", path)
         return State(self.given(answer.json()), path, answer.headers.get("etag", "*"))
 
     def check(self, gateway: httpx.Client, document: Document, state: State) -> Spec:
@@ -123,8 +133,8 @@ class Listed(Kind):
     ) -> httpx.Response:
         path = f"{state.path}{query}"
         if state.spec is None:
-            return _ask(gateway, "POST", path, json={**document.names, **document.spec})
-        return _ask(gateway, "PATCH", path, json=document.spec, headers={"If-Match": state.etag})
+            return ask(gateway, "POST", path, json={**document.names, **document.spec})
+        return ask(gateway, "PATCH", path, json=document.spec, headers={"If-Match": state.etag})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +151,12 @@ class Named(Kind):
         for item in api.pages(gateway, self.path, limit=100):
             if item["name"] == name:
                 path = f"{self.path}/{quote(name, safe='')}"
-                return State(self._given(item), path, f'"{item["version"]}"')
+                return State(self.given(item), path, f'"{item["version"]}"')
         return State(None, self.path, "")
 
     def check(self, gateway: httpx.Client, document: Document, state: State) -> Spec:
         """Asks the service, which undoes what it did."""
-        return self._given(self._send(gateway, document, state, "?dry_run=true").json())
+        return self.given(self._send(gateway, document, state, "?dry_run=true").json())
 
     def write(self, gateway: httpx.Client, document: Document, state: State) -> None:
         """POST or PUT it."""
@@ -157,11 +167,20 @@ class Named(Kind):
     ) -> httpx.Response:
         path = f"{state.path}{query}"
         if state.spec is None:
-            return _ask(gateway, "POST", path, json={**document.names, **document.spec})
+            return ask(gateway, "POST", path, json={**document.names, **document.spec})
         return _put(gateway, path, document, state)
 
-    def _given(self, answer: Answer) -> Spec:
+    def given(self, answer: Answer) -> Spec:
+        """What of an answer a spec says."""
         return {field: answer[field] for field in self.fields if answer[field]}
+
+
+@dataclass(frozen=True, slots=True)
+class Joint(Named):
+    """Such documents may name one another: they are checked and written at once."""
+
+    part: str
+    """What they are called where they are sent together."""
 
 
 def _said(item: Answer, document: Document) -> Spec:
@@ -169,10 +188,11 @@ def _said(item: Answer, document: Document) -> Spec:
 
 
 def _put(gateway: httpx.Client, path: str, document: Document, state: State) -> httpx.Response:
-    return _ask(gateway, "PUT", path, json=document.spec, headers={"If-Match": state.etag})
+    return ask(gateway, "PUT", path, json=document.spec, headers={"If-Match": state.etag})
 
 
-def _ask(gateway: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
+def ask(gateway: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
+    """What a service answers. Raises `Refused`, or `Away`."""
     try:
         answer = gateway.request(method, path, **more)
     except httpx.HTTPError as error:
@@ -228,18 +248,20 @@ KINDS: Mapping[str, Kind] = {
         ),
         Placed("SlaSettings", {}, "/v1/sla/settings", _settings),
         Placed("SlaProductSettings", {"product": "demo"}, "/v1/sla/settings/{product}", _settings),
-        Named("Ladder", {"name": "night"}, "/v1/sla/ladders", ("rungs",)),
-        Named(
+        Joint("Ladder", {"name": "night"}, "/v1/sla/ladders", ("rungs",), "ladders"),
+        Joint(
             "Policy",
             {"name": "gold"},
             "/v1/sla/policies",
             ("selector", "targets", "calendar", "ladder"),
+            "policies",
         ),
-        Named(
+        Joint(
             "Calendar",
             {"name": "office"},
             "/v1/sla/calendars",
             ("time_zone", "hours", "holidays", "exceptions"),
+            "calendars",
         ),
         Listed("View", {"team": "support", "name": "Unassigned"}, "/v1/views"),
     )

@@ -100,7 +100,9 @@ class CalendarBody(RequestModel):
 
     def document(self) -> dict[str, Any]:
         """It as it is kept."""
-        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"name"})
+        return self.model_dump(
+            mode="json", by_alias=True, exclude_defaults=True, exclude={"name", "version"}
+        )
 
 
 class NewCalendar(CalendarBody):

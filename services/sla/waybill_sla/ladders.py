@@ -15,8 +15,11 @@ from waybill_sla.domain.policy import Ladder, Rung
 from waybill_sla.domain.words import Level, Priority, TargetKind, Trigger
 from waybill_sla.kept_settings import SlaSettings
 from waybill_sla.policies import DEFAULT, AlreadyThere, Name, Needed, TicketType
+from waybill_sla.redating import redate
 from waybill_sla.store import agreements as store
 from waybill_sla.store.agreements import KeptLadder
+from waybill_sla.store.calendars import change_alone
+from waybill_sla.store.redatings import Scope
 
 _LevelWord = StrEnum(  # type: ignore[misc]
     "_LevelWord", {level.name: level.slug for level in Level if level is not Level.NONE}
@@ -33,6 +36,7 @@ _ASKS = {
 }
 """What each trigger can be asked for, beside priority and type."""
 
+_NO_WAIT = timedelta(0)
 _NEEDS = {"unassigned": "after", "issue_repeated": "count"}
 
 
@@ -86,19 +90,50 @@ class RungBody(RequestModel):
         return self
 
 
-def _different(rungs: tuple[RungBody, ...]) -> tuple[RungBody, ...]:
+def _sensible(rungs: tuple[RungBody, ...]) -> tuple[RungBody, ...]:
     seen: set[str] = set()
     for position, rung in enumerate(rungs):
         if rung.name in seen:
             raise _at("must be a name of its own: the rungs' causes bear it", str(position), "name")
         seen.add(rung.name)
+    for position, rung in enumerate(rungs):
+        for other, one in enumerate(rungs):
+            # Of two that fire together the first one is right.
+            if _forestalls(one, rung) and (other < position or not _forestalls(rung, one)):
+                raise _at(
+                    f"must lead higher than {one.level}, where the rung {one.name} has led each "
+                    "ticket by then: levels only rise, so this rung would never fire",
+                    str(position),
+                    "level",
+                )
     return rungs
 
 
-class LadderBody(RequestModel):
-    """All rungs. None leads to another, so that a ladder cannot go round in a circle."""
+def _forestalls(one: RungBody, other: RungBody) -> bool:
+    """Whether a rung fires whenever the other does, or before, and leads as high."""
+    if one is other or Level[one.level.name] < Level[other.level.name]:
+        return False
+    first, then = one.when, other.when
+    if first.priority not in (None, then.priority) or first.type not in (None, then.type):
+        return False
+    match str(first.trigger), str(then.trigger):
+        case ("at_risk", "at_risk"):
+            earlier = (first.share or 0) <= (then.share or 0)
+        case ("at_risk" | "breached", "breached"):
+            earlier = True
+        case ("unassigned", "unassigned"):
+            return (first.after or _NO_WAIT) <= (then.after or _NO_WAIT)
+        case ("issue_repeated", "issue_repeated"):
+            return (first.count or 0) <= (then.count or 0)
+        case _:
+            return False
+    return earlier and first.target in (None, then.target)
 
-    rungs: Annotated[tuple[RungBody, ...], Field(max_length=50), AfterValidator(_different)]
+
+class LadderBody(RequestModel):
+    """All rungs. None leads to another, and none down: so a ladder cannot go round in a circle."""
+
+    rungs: Annotated[tuple[RungBody, ...], Field(max_length=50), AfterValidator(_sensible)]
 
 
 class NewLadder(LadderBody):
@@ -107,31 +142,31 @@ class NewLadder(LadderBody):
     name: Name
 
 
-async def create(uow: UnitOfWork, body: NewLadder, by: str) -> KeptLadder:
+async def create(uow: UnitOfWork, name: str, rungs: Ladder, by: str) -> KeptLadder:
     """A ladder that is new; one that was removed takes up where it was."""
-    rungs = await _checked(uow, body)
     await changing(uow, by)
-    before = await store.ladder(uow.connection, body.name)
+    before = await store.ladder(uow.connection, name)
     if before is not None and not before.removed:
-        raise AlreadyThere(f"There is a ladder {body.name} already: change it with PUT.")
+        raise AlreadyThere(f"There is a ladder {name} already: change it with PUT.")
     version = before.version + 1 if before else 1
-    return await _put(uow, KeptLadder(body.name, version, rungs, False, uow.now, by))
+    return await _put(uow, KeptLadder(name, version, rungs, False, uow.now, by))
 
 
 async def change(
-    uow: UnitOfWork, name: str, body: LadderBody, by: str, expected_version: int | None
-) -> KeptLadder:
-    """Other rungs, from the next event or timer of each ticket on.
+    uow: UnitOfWork, name: str, rungs: Ladder, by: str, expected_version: int | None
+) -> tuple[KeptLadder, int]:
+    """Other rungs; how many open clocks are gone through, to arm their timers anew.
 
     What has fired stays fired under its name: a rung that keeps it does not fire again.
     """
-    rungs = await _checked(uow, body)
+    await change_alone(uow.connection)
     await changing(uow, by)
     before = await found(uow, name)
     check_version(expected_version, before.version)
     if rungs == before.rungs:
-        return before
-    return await _put(uow, KeptLadder(name, before.version + 1, rungs, False, uow.now, by))
+        return before, 0
+    kept = await _put(uow, KeptLadder(name, before.version + 1, rungs, False, uow.now, by))
+    return kept, await redate(uow, Scope(ladder=name), by)
 
 
 async def remove(uow: UnitOfWork, name: str, by: str, expected_version: int | None) -> None:
@@ -163,7 +198,8 @@ def unknown(name: str) -> NotFound:
     return NotFound(f"There is no ladder {name}.")
 
 
-async def _checked(uow: UnitOfWork, body: LadderBody) -> Ladder:
+async def checked(uow: UnitOfWork, body: LadderBody) -> Ladder:
+    """The rungs of a body, whose shares are told by a warning; before anything is changed."""
     shares = (await uow.settings()).of(SlaSettings).warn_shares
     for position, rung in enumerate(body.rungs):
         if rung.when.share is not None and rung.when.share not in shares:

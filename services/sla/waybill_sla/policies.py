@@ -104,8 +104,15 @@ class NewPolicy(PolicyBody):
     name: Name
 
 
-async def create(uow: UnitOfWork, body: NewPolicy, by: str) -> KeptPolicy:
-    """A policy that is new; one that was removed takes up where it was."""
+async def create(
+    uow: UnitOfWork, body: NewPolicy, by: str, *, open_too: bool
+) -> tuple[KeptPolicy, int]:
+    """A policy that is new; one that was removed takes up where it was.
+
+    With `open_too` the open clocks that it fits are dated anew by it: how many are gone through.
+    """
+    if open_too:
+        await change_alone(uow.connection)
     calendars = await store.calendar_names(uow.connection)
     await changing(uow, by)
     before = await store.policy_versions(uow.connection, body.name)
@@ -113,7 +120,8 @@ async def create(uow: UnitOfWork, body: NewPolicy, by: str) -> KeptPolicy:
         raise AlreadyThere(f"There is a policy {body.name} already: change it with PUT.")
     last = before[0].policy if before else None
     policy = _made(body, body.name, last.id if last else new_id(), last.version if last else 0)
-    return await _put(uow, policy, calendars, by)
+    kept = await _put(uow, policy, calendars, by)
+    return kept, await redate(uow, Scope(policy_id=policy.id), by) if open_too else 0
 
 
 async def change(
@@ -125,9 +133,9 @@ async def change(
     *,
     open_too: bool,
 ) -> tuple[KeptPolicy, int]:
-    """Another version of it, for clocks that start later; with `open_too` for all that have it.
+    """Another version of it, for clocks that start later; with `open_too` for those that are open.
 
-    How many of these are dated anew is the second answer.
+    How many of these are gone through, as they have it or as it fits them, is the second answer.
     """
     if open_too:
         await change_alone(uow.connection)
@@ -146,14 +154,20 @@ async def change(
     return kept, concerned
 
 
-async def remove(uow: UnitOfWork, name: str, by: str, expected_version: int | None) -> None:
-    """Choose it for no ticket any more; the clocks that have it keep it."""
+async def remove(
+    uow: UnitOfWork, name: str, by: str, expected_version: int | None, *, open_too: bool
+) -> None:
+    """Choose it for no ticket any more; with `open_too` not for the clocks that have it either."""
+    if open_too:
+        await change_alone(uow.connection)
     await changing(uow, by)
     before = (await found(uow, name))[0]
     check_version(expected_version, before.policy.version)
     if name == DEFAULT:
         raise Needed("The default policy is for all tickets that no other fits: it stays.")
     await store.remove_policy(uow.connection, name)
+    if open_too:
+        await redate(uow, Scope(policy_id=before.policy.id), by)
 
 
 async def found(uow: UnitOfWork, name: str) -> list[KeptPolicy]:

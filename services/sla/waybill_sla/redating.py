@@ -1,10 +1,11 @@
-"""Dates open clocks anew after a calendar was edited or a policy applied: batch by batch.
+"""Goes through open clocks after a calendar or ladder was edited or a policy applied, in batches.
 
 A batch is a transaction, and how far it has come is in it: a process that dies loses nothing, and
 any other goes on. Two replicas never work on the same task at once.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from uuid import UUID
 
 import structlog
 from waybill_chassis.causes import Origin, automation, nameless, timer_cause
@@ -60,20 +61,32 @@ async def step(uow: UnitOfWork, agreed: Agreed, *, most: int) -> bool:
     if following.ids:
         loaded = await store.lock(uow.connection, following.ids)
         agreement = await agreed(uow)
-        wholes = await store.whole(uow.connection, [found.clock for found in loaded.values()])
-        changes = []
-        for id, found in loaded.items():
-            outcome = _redated(wholes[id], task, agreement, uow)
-            if outcome.clock == wholes[id]:
-                continue
-            origin = Origin(automation("sla"), timer_cause("redating", task.id))
-            usecases.tell(uow, outcome, nameless(origin) if outcome.clock.erased else origin)
-            changes.append(
-                usecases.changed(found, outcome.clock, agreement, at=uow.now, trace=None)
-            )
+        if task.ladder is None:
+            changes = await _all_redated(uow, loaded, task, agreement)
+        else:
+            # What fires from now on is all that changes: the timers for it are armed anew.
+            changes = [
+                usecases.changed(found, found.clock, agreement, at=uow.now, trace=None)
+                for found in loaded.values()
+            ]
         await store.save(uow.connection, changes)
     await redatings.advance_redating(uow.connection, task, following, uow.now)
     return True
+
+
+async def _all_redated(
+    uow: UnitOfWork, loaded: Mapping[UUID, store.Loaded], task: Redating, agreement: Agreement
+) -> list[store.Changed]:
+    wholes = await store.whole(uow.connection, [found.clock for found in loaded.values()])
+    changes = []
+    for id, found in loaded.items():
+        outcome = _redated(wholes[id], task, agreement, uow)
+        if outcome.clock == wholes[id]:
+            continue
+        origin = Origin(automation("sla"), timer_cause("redating", task.id))
+        usecases.tell(uow, outcome, nameless(origin) if outcome.clock.erased else origin)
+        changes.append(usecases.changed(found, outcome.clock, agreement, at=uow.now, trace=None))
+    return changes
 
 
 def _redated(clock: Clock, task: Redating, agreement: Agreement, uow: UnitOfWork) -> Outcome:

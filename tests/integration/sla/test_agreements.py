@@ -149,6 +149,8 @@ async def test_bad_agreements_are_refused_with_place_and_reason(sla: Any) -> Non
         ([rung | {"when": {"trigger": "unassigned", "after": "PT0S"}}], "rungs.0.when.after"),
         ([rung | {"when": {"trigger": "breached", "share": 0.9}}], "rungs.0.when.share"),
         ([rung | {"when": {"trigger": "by_hand"}}], "rungs.0.when.trigger"),
+        ([rung, rung | {"name": "b"}], "rungs.1.level"),
+        ([rung | {"name": "b", "level": "tech_team"}, rung], "rungs.0.level"),
     ):
         answer = await ask(sla, "POST", "ladders", {"name": "x", "rungs": rungs})
         assert answer.status_code == 422, (rungs, answer.text)
@@ -157,3 +159,74 @@ async def test_bad_agreements_are_refused_with_place_and_reason(sla: Any) -> Non
     assert [one["name"] for one in listed] == ["default", "gold"]
     assert (await ask(sla, "POST", "policies", good, dry_run="true")).status_code == 201
     assert (await ask(sla, "GET", "policies/x")).status_code == 404
+
+
+async def due_of(sla: Any, story: Any, started: Any) -> timedelta:
+    """How long after its opening the ticket's response is due."""
+    due = (await sla.told(story))[-1].clock.targets[0].due_at.ToDatetime(tzinfo=started.tzinfo)
+    return due - started  # type: ignore[no-any-return]
+
+
+async def test_a_new_policy_takes_over_the_open_tickets_that_it_fits(sla: Any) -> None:
+    """With `redate`; the weightier one takes over in turn, and a removed one gives back."""
+    start = sla.clock.now()
+    plain, tagged, elsewhere = sla.ticket(), sla.ticket(tags=["vip"]), sla.ticket()
+    elsewhere.ticket.product = "shop"
+    await sla.hear(*(story.opened() for story in (plain, tagged, elsewhere)))
+    vip = {"name": "vip", "targets": targets("PT3H"), "selector": {"tag": "vip"}}
+    answer = await ask(sla, "POST", "policies", vip, redate="true")
+    assert (answer.status_code, answer.json()["redating"]) == (201, 1), answer.text
+    await redating.work(sla.database, agreement)
+    demo = {"targets": targets("PT5H"), "selector": {"product": "demo"}}
+    answer = await ask(sla, "POST", "policies", demo | {"name": "demo"})
+    assert answer.json()["redating"] is None
+    assert [await due_of(sla, one, start) for one in (plain, tagged)] == [24 * HOUR, 3 * HOUR]
+    answer = await ask(sla, "PUT", "policies/demo", demo, 1, redate=True)
+    assert answer.json()["redating"] == 2, answer.text
+    await redating.work(sla.database, agreement)
+    found = [await due_of(sla, one, start) for one in (plain, tagged, elsewhere)]
+    assert found == [5 * HOUR, 5 * HOUR, 24 * HOUR]
+    assert (await ask(sla, "DELETE", "policies/demo", version=1, redate=True)).status_code == 204
+    await redating.work(sla.database, agreement)
+    found = [await due_of(sla, one, start) for one in (plain, tagged, elsewhere)]
+    assert found == [24 * HOUR, 3 * HOUR, 24 * HOUR]
+
+
+async def test_an_edited_ladder_arms_the_timers_of_open_tickets_anew(sla: Any) -> None:
+    """One that nobody has is escalated after the new wait, though nothing else is heard of it."""
+    rung = {"name": "left", "when": {"trigger": "unassigned", "after": "P2D"}, "level": "tech_team"}
+    await ask(sla, "POST", "ladders", {"name": "night", "rungs": [rung]})
+    await policy(sla, "shop", "P4D", selector={"product": "demo"}, ladder="night")
+    story, other = sla.ticket(), sla.ticket()
+    other.ticket.product = "shop"
+    await sla.hear(story.opened(), other.opened())
+    before = await sla.told(story)
+    rung["when"] = {"trigger": "unassigned", "after": "PT1H"}
+    answer = await ask(sla, "PUT", "ladders/night", {"rungs": [rung]}, 1)
+    assert (answer.status_code, answer.json()["redating"]) == (200, 1), answer.text
+    await redating.work(sla.database, agreement)
+    assert await sla.told(story) == before
+    (timer,) = [row for row in await sla.timer_rows(story) if row.kind == "unassigned"]
+    assert timer.due_at == sla.clock.now() + HOUR
+    await sla.pass_time(hours=1)
+    assert (await sla.names(story))[-1] == "TicketEscalated"
+    (task,) = (await ask(sla, "GET", "redating")).json()["items"]
+    assert (task["ladder"], task["done"], task["total"]) == ("night", 1, 1)
+    assert task["ended_at"] is not None
+
+
+async def test_a_calendar_of_a_removed_policy_may_go_once_nothing_open_counts_by_it(
+    sla: Any,
+) -> None:
+    """Until then the policy is named."""
+    day = [{"from": "00:00", "to": "24:00"}]
+    office = {"name": "office", "time_zone": "UTC", "hours": {"monday": day}}
+    assert (await ask(sla, "POST", "calendars", office)).status_code == 201
+    await policy(sla, "shop", "PT2H", selector={"product": "demo"}, calendar="office")
+    story = sla.ticket()
+    await sla.hear(story.opened())
+    assert (await ask(sla, "DELETE", "policies/shop", version=1)).status_code == 204
+    refused = await ask(sla, "DELETE", "calendars/office", version=1)
+    assert (refused.status_code, refused.json()["policies"]) == (409, ["shop"])
+    await sla.hear(story.moved("closed", sla.clock.now()))
+    assert (await ask(sla, "DELETE", "calendars/office", version=1)).status_code == 204

@@ -1,4 +1,4 @@
-"""`/v1/sla/policies` and `/v1/sla/ladders`."""
+"""`/v1/sla/policies`, `/v1/sla/ladders`, and all of it at once as `/v1/sla/agreements`."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -22,9 +22,11 @@ from waybill_chassis.http import (
 )
 from waybill_chassis.service import Runtime
 
-from waybill_sla import ladders, policies
+from waybill_sla import agreements, ladders, policies
+from waybill_sla.agreements import Documents
 from waybill_sla.domain.policy import Rung
 from waybill_sla.domain.words import Priority, TargetKind
+from waybill_sla.http.calendars import CalendarView, shown
 from waybill_sla.http.callers import Admin, Name, Reader
 from waybill_sla.ladders import LadderBody, NewLadder
 from waybill_sla.policies import NewPolicy, PolicyBody
@@ -35,7 +37,7 @@ from waybill_sla.store.agreements import KeptLadder, KeptPolicy
 _NAMES = Cursor[str]("sla agreements", str)
 
 Redate = Annotated[
-    bool, Query(description="Date the open clocks that have the policy anew, by this version.")
+    bool, Query(description="Date the open clocks anew that have the policy or that it fits.")
 ]
 
 Targets = dict[Priority, dict[TargetKind, timedelta]]
@@ -77,13 +79,23 @@ class RungView(ResponseModel):
 
 
 class LadderView(ResponseModel):
-    """A ladder as it stands."""
+    """A ladder as it stands. `redating`: so many open clocks are gone through for this change."""
 
     name: str
     version: int
     rungs: list[RungView]
     changed_at: Instant
     changed_by: str
+    redating: int | None = None
+
+
+class AgreementsView(ResponseModel):
+    """What stands now. `redating`: so many open clocks are gone through for it."""
+
+    calendars: list[CalendarView]
+    ladders: list[LadderView]
+    policies: list[PolicyView]
+    redating: int
 
 
 def _version(kept: KeptPolicy) -> dict[str, Any]:
@@ -120,13 +132,14 @@ def _rung(rung: Rung) -> RungView:
     )
 
 
-def _ladder(kept: KeptLadder) -> LadderView:
+def _ladder(kept: KeptLadder, redating: int | None = None) -> LadderView:
     return LadderView(
         name=kept.name,
         version=kept.version,
         rungs=[_rung(rung) for rung in kept.rungs],
         changed_at=kept.changed_at,
         changed_by=kept.changed_by,
+        redating=redating,
     )
 
 
@@ -139,7 +152,34 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     routes = APIRouter(tags=["agreements"])
     _add_policies(routes, rt)
     _add_ladders(routes, rt)
+    _add_all(routes, rt)
     return routes
+
+
+def _add_all(routes: APIRouter, rt: Runtime[Settings]) -> None:
+    @routes.post("/v1/sla/agreements", response_model=AgreementsView)
+    async def agree(
+        body: Documents,
+        caller: Admin,
+        once: RunOnce,
+        redate: Redate = False,
+        dry_run: DryRun = False,
+    ) -> Response:
+        """Write calendars, ladders and policies that may name one another: all of them, or none."""
+        what = await agreements.written(body, rt.clock.now())
+
+        async def effect(uow: UnitOfWork) -> Response:
+            agreed = await agreements.agree(uow, body, what, caller.known_as, open_too=redate)
+            return respond(
+                AgreementsView(
+                    calendars=[shown(kept) for kept in agreed.calendars],
+                    ladders=[_ladder(kept) for kept in agreed.ladders],
+                    policies=[_policy(kept) for kept in agreed.policies],
+                    redating=agreed.redating,
+                )
+            )
+
+        return await once(effect, keep=not dry_run)
 
 
 def _add_policies(routes: APIRouter, rt: Runtime[Settings]) -> None:
@@ -163,14 +203,18 @@ def _add_policies(routes: APIRouter, rt: Runtime[Settings]) -> None:
 
     @routes.post(path, response_model=PolicyView, status_code=201)
     async def create_policy(
-        body: NewPolicy, caller: Admin, once: RunOnce, dry_run: DryRun = False
+        body: NewPolicy,
+        caller: Admin,
+        once: RunOnce,
+        redate: Redate = False,
+        dry_run: DryRun = False,
     ) -> Response:
-        """A new policy, for clocks that start later and tickets that change."""
+        """A new policy, for clocks that start later; with `redate` for the open ones, too."""
 
         async def effect(uow: UnitOfWork) -> Response:
-            kept = await policies.create(uow, body, caller.known_as)
+            kept, concerned = await policies.create(uow, body, caller.known_as, open_too=redate)
             return respond(
-                _policy(kept),
+                _policy(kept, concerned if redate else None),
                 status=201,
                 version=kept.policy.version,
                 headers={"Location": f"{path}/{kept.policy.name}"},
@@ -209,11 +253,15 @@ def _add_policies(routes: APIRouter, rt: Runtime[Settings]) -> None:
 
     @routes.delete(path + "/{policy}", status_code=204)
     async def remove_policy(
-        caller: Admin, policy: Name, version: RequiredVersion, dry_run: DryRun = False
+        caller: Admin,
+        policy: Name,
+        version: RequiredVersion,
+        redate: Redate = False,
+        dry_run: DryRun = False,
     ) -> Response:
-        """Choose it for no ticket any more; the clocks that have it keep it."""
+        """Choose it for no ticket any more; without `redate` the clocks that have it keep it."""
         async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            await policies.remove(uow, policy, caller.known_as, version)
+            await policies.remove(uow, policy, caller.known_as, version, open_too=redate)
         return Response(status_code=204)
 
 
@@ -238,7 +286,8 @@ def _add_ladders(routes: APIRouter, rt: Runtime[Settings]) -> None:
         """A new ladder: from now on policies may name it."""
 
         async def effect(uow: UnitOfWork) -> Response:
-            kept = await ladders.create(uow, body, caller.known_as)
+            rungs = await ladders.checked(uow, body)
+            kept = await ladders.create(uow, body.name, rungs, caller.known_as)
             return respond(
                 _ladder(kept),
                 status=201,
@@ -265,10 +314,11 @@ def _add_ladders(routes: APIRouter, rt: Runtime[Settings]) -> None:
         version: RequiredVersion,
         dry_run: DryRun = False,
     ) -> Response:
-        """Replace its rungs, from the next event or timer of each ticket on."""
+        """Replace its rungs; the timers of what is open are armed anew in the background."""
         async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            kept = await ladders.change(uow, ladder, body, caller.known_as, version)
-        return respond(_ladder(kept), version=kept.version)
+            rungs = await ladders.checked(uow, body)
+            kept, concerned = await ladders.change(uow, ladder, rungs, caller.known_as, version)
+        return respond(_ladder(kept, concerned), version=kept.version)
 
     @routes.delete(path + "/{ladder}", status_code=204)
     async def remove_ladder(

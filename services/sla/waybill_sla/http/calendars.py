@@ -71,11 +71,12 @@ class PreviewView(ResponseModel):
 
 
 class RedatingView(ResponseModel):
-    """Open clocks that are dated anew, for a calendar or a policy: `done` of `total`."""
+    """Open clocks that are gone through for a calendar, policy or ladder: `done` of `total`."""
 
     id: UUID
     calendar: str | None
     policy: str | None
+    ladder: str | None
     total: int
     done: int
     started_at: Instant
@@ -83,7 +84,8 @@ class RedatingView(ResponseModel):
     ended_at: Instant | None
 
 
-def _shown(kept: Kept, redating: int | None = None) -> CalendarView:
+def shown(kept: Kept, redating: int | None = None) -> CalendarView:
+    """A calendar as REST shows it."""
     document = kept.document
     return CalendarView(
         id=kept.id,
@@ -113,7 +115,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             found = await kept_calendars.calendars(
                 connection, after=_NAMES.decode(cursor), most=limit + 1
             )
-        return respond(_NAMES.page(found, limit, position=lambda kept: kept.name, item=_shown))
+        return respond(_NAMES.page(found, limit, position=lambda kept: kept.name, item=shown))
 
     @routes.post(PATH, response_model=CalendarView, status_code=201)
     async def create_calendar(
@@ -125,7 +127,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         async def effect(uow: UnitOfWork) -> Response:
             kept = await calendars.create(uow, body.name, what, caller.known_as)
             return respond(
-                _shown(kept),
+                shown(kept),
                 status=201,
                 version=kept.version,
                 headers={"Location": f"{PATH}/{kept.name}"},
@@ -137,7 +139,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     async def read_calendar(_caller: Reader, calendar: Name) -> Response:
         """A calendar, with the version to send as `If-Match`."""
         kept = await _found(rt, calendar)
-        return respond(_shown(kept), version=kept.version)
+        return respond(shown(kept), version=kept.version)
 
     @routes.put(PATH + "/{calendar}", response_model=CalendarView)
     async def change_calendar(
@@ -151,7 +153,7 @@ def router(rt: Runtime[Settings]) -> APIRouter:
         what = await calendars.written(body, rt.clock.now())
         async with rt.database.unit_of_work(keep=not dry_run) as uow:
             kept, concerned = await calendars.change(uow, calendar, what, caller.known_as, version)
-        return respond(_shown(kept, concerned), version=kept.version)
+        return respond(shown(kept, concerned), version=kept.version)
 
     @routes.delete(PATH + "/{calendar}", status_code=204)
     async def remove_calendar(

@@ -60,7 +60,7 @@ _USERS = text(
     """
     SELECT DISTINCT p.name FROM policies AS p JOIN policy_versions AS v ON v.policy_id = p.id
     WHERE v.calendar = :name
-      AND (v.version = p.version OR EXISTS (
+      AND ((v.version = p.version AND NOT p.removed) OR EXISTS (
           SELECT FROM clocks AS c
           WHERE c.policy_id = p.id AND c.policy_version = v.version
             AND c.state IN ('running', 'paused')))
@@ -93,7 +93,7 @@ class Kept:
 
     def made(self) -> Calendar:
         """It, to count with."""
-        return _make(self.id, self.version, self.name, self.document, self.days_off)
+        return make(self.id, self.version, self.name, self.document, self.days_off)
 
 
 async def known(connection: AsyncConnection, keys: Iterable[Key]) -> Mapping[Key, Calendar]:
@@ -103,15 +103,16 @@ async def known(connection: AsyncConnection, keys: Iterable[Key]) -> Mapping[Key
         ids, versions = zip(*missing, strict=True)
         rows = await connection.execute(_VERSIONS, {"ids": list(ids), "versions": list(versions)})
         for row in rows.all():
-            _made[row.id, row.version] = _make(
+            _made[row.id, row.version] = make(
                 row.id, row.version, row.name, row.document, row.days_off
             )
     return _made
 
 
-def _make(
+def make(
     id: UUID, version: int, name: str, document: Mapping[str, Any], days_off: Iterable[date]
 ) -> Calendar:
+    """A version of a calendar, to count with."""
     if id == ALWAYS.id:
         return ALWAYS
     return WorkingCalendar(id, version, plan_of(document, days_off), name)

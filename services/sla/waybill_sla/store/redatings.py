@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The clocks of a calendar, or those of a policy."""
+    """The clocks of a calendar, those that have a policy or get it, or those of a ladder."""
 
     calendar_id: UUID | None = None
     policy_id: UUID | None = None
+    ladder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Redating:
     calendar: str | None
     policy_id: UUID | None
     policy: str | None
+    ladder: str | None
     total: int
     done: int
     after_ticket: UUID | None
@@ -36,12 +38,26 @@ class Redating:
     @property
     def scope(self) -> Scope:
         """Which clocks it is about."""
-        return Scope(self.calendar_id, self.policy_id)
+        return Scope(self.calendar_id, self.policy_id, self.ladder)
 
 
+# Who has a policy may get another one, and whom it fits may get it; all would fit the default one.
 _CONCERNED = """
-    state IN ('running', 'paused')
-      AND (calendar_id = CAST(:calendar_id AS uuid) OR policy_id = CAST(:policy_id AS uuid))
+    c.state IN ('running', 'paused') AND (
+        c.calendar_id = CAST(:calendar_id AS uuid)
+        OR c.policy_id = CAST(:policy_id AS uuid)
+        OR EXISTS (
+            SELECT FROM policies AS p
+            WHERE p.id = CAST(:policy_id AS uuid) AND NOT p.removed
+                AND num_nonnulls(p.product, p.type, p.priority, p.tier, p.tag) > 0
+                AND (p.product IS NULL OR p.product = c.product)
+                AND (p.type IS NULL OR p.type = c.type)
+                AND (p.priority IS NULL OR p.priority = c.priority)
+                AND (p.tier IS NULL OR lower(p.tier) = lower(c.tier))
+                AND (p.tag IS NULL OR p.tag = ANY (c.tags)))
+        OR (c.policy_id, c.policy_version) IN (
+            SELECT v.policy_id, v.version FROM policy_versions AS v
+            WHERE v.ladder = CAST(:ladder AS text)))
     """
 
 # Whatever runs for the same clocks is overtaken: the new task does all of them.
@@ -49,22 +65,24 @@ _OVERTAKE = text(
     """
     UPDATE redatings SET ended_at = :now
     WHERE ended_at IS NULL
-      AND (calendar_id = CAST(:calendar_id AS uuid) OR policy_id = CAST(:policy_id AS uuid))
+      AND (calendar_id = CAST(:calendar_id AS uuid) OR policy_id = CAST(:policy_id AS uuid)
+           OR ladder = CAST(:ladder AS text))
     """
 )
 _BEGIN = text(
     f"""
-    INSERT INTO redatings (id, calendar_id, policy_id, total, started_at, started_by, ended_at)
-    SELECT :id, :calendar_id, :policy_id, count(*), :now, :by,
+    INSERT INTO redatings (
+        id, calendar_id, policy_id, ladder, total, started_at, started_by, ended_at)
+    SELECT :id, :calendar_id, :policy_id, :ladder, count(*), :now, :by,
         CASE WHEN count(*) = 0 THEN CAST(:now AS timestamptz) END
-    FROM clocks WHERE {_CONCERNED}
+    FROM clocks AS c WHERE {_CONCERNED}
     RETURNING total
     """
 )
 
 _TASK = """
-    SELECT r.id, r.calendar_id, c.name AS calendar, r.policy_id, p.name AS policy, r.total, r.done,
-           r.after_ticket, r.started_at, r.started_by, r.ended_at
+    SELECT r.id, r.calendar_id, c.name AS calendar, r.policy_id, p.name AS policy, r.ladder,
+           r.total, r.done, r.after_ticket, r.started_at, r.started_by, r.ended_at
     FROM redatings AS r LEFT JOIN calendars AS c ON c.id = r.calendar_id
         LEFT JOIN policies AS p ON p.id = r.policy_id
     """
@@ -83,11 +101,13 @@ _AT_ONCE = 5000
 _NEXT = text(
     f"""
     WITH page AS MATERIALIZED (
-        SELECT ticket_id, state, calendar_id, policy_id FROM clocks
+        SELECT ticket_id, state, calendar_id, policy_id, policy_version,
+            product, type, priority, tier, tags
+        FROM clocks
         WHERE ticket_id > coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
         ORDER BY ticket_id LIMIT {_AT_ONCE}
     ), found AS (
-        SELECT ticket_id FROM page WHERE {_CONCERNED} ORDER BY ticket_id LIMIT :most
+        SELECT ticket_id FROM page AS c WHERE {_CONCERNED} ORDER BY ticket_id LIMIT :most
     )
     SELECT ARRAY(SELECT ticket_id FROM found ORDER BY ticket_id) AS ids,
         (SELECT count(*) FROM page) AS looked_at,
@@ -105,7 +125,11 @@ _ADVANCE = text(
 
 
 def _named(scope: Scope) -> dict[str, Any]:
-    return {"calendar_id": scope.calendar_id, "policy_id": scope.policy_id}
+    return {
+        "calendar_id": scope.calendar_id,
+        "policy_id": scope.policy_id,
+        "ladder": scope.ladder,
+    }
 
 
 async def begin_redating(
