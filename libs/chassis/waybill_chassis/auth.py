@@ -108,6 +108,12 @@ def bearer_token(authorization: str | None) -> str | None:
     return token.strip()
 
 
+def expires_at(token: str) -> float:
+    """When a token that was verified before ends, in seconds since 1970."""
+    claims = jwt.decode(token, options={"verify_signature": False})
+    return float(claims["exp"])
+
+
 class TokenVerifier:
     """Verifies JWTs against the keys that a JWKS publishes."""
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from waybill.common.v1 import ticket_enums_pb2 as words
-from waybill.common.v1.actor_pb2 import CAUSE_KIND_EVENT, Actor, ActorKind, Cause
+from waybill.common.v1.actor_pb2 import CAUSE_KIND_EVENT, Actor, ActorKind, Agent, Cause
 from waybill.intake.v1 import ticket_pb2 as intake
 from waybill.routing.v1 import assignment_pb2 as routing
 from waybill.sla.v1 import clock_pb2, events_pb2, service_pb2
@@ -16,6 +16,7 @@ from waybill_chassis.words import number, word
 
 from waybill_sla.domain import ledger, telling
 from waybill_sla.domain.clock import Clock, Target
+from waybill_sla.domain.report import Presence
 from waybill_sla.domain.ticket import Ticket, Wait
 from waybill_sla.domain.words import Priority, Status
 
@@ -68,7 +69,31 @@ def from_ticket(ticket: intake.Ticket, sequence: int) -> Ticket:
 
 def from_assignment(assignment: routing.Assignment, sequence: int) -> Wait:
     """What we keep of routing's assignment."""
-    return Wait(moment(assignment, "unassigned_since"), sequence)
+    agent = assignment.agent if assignment.HasField("agent") else None
+    return Wait(
+        moment(assignment, "unassigned_since"),
+        sequence,
+        team=assignment.team,
+        agent=agent and _known_as(agent),
+        agent_name=agent.name if agent else "",
+        since=moment(assignment, "since"),
+    )
+
+
+def from_agent_state(state: routing.AgentState, sequence: int) -> Presence:
+    """What we keep of an agent's coming and going."""
+    since = moment(state, "since")
+    if since is None:
+        raise InvalidEvent("the agent's state has no since")
+    agent = _known_as(state.agent)
+    if agent is None:
+        raise InvalidEvent("the agent's state does not say whose it is")
+    at_work = state.presence in (routing.PRESENCE_AVAILABLE, routing.PRESENCE_BUSY)
+    return Presence(agent, sequence, since, at_work, tuple(state.teams))
+
+
+def _known_as(agent: Agent) -> str | None:
+    return (agent.email or agent.id).lower() or None
 
 
 def to_clock(clock: Clock) -> clock_pb2.Clock:

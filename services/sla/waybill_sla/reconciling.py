@@ -32,6 +32,8 @@ _TICKET_FIELDS = (
     "submitter_email",
 )
 
+_WAIT_FIELDS = ("unassigned_since", "team", "agent")
+
 
 @dataclass(frozen=True, slots=True)
 class Owned:
@@ -97,5 +99,5 @@ def _findings(clock: Clock | None, fact: Ticket | Wait) -> list[Finding]:
 
 
 def _values(fact: Ticket | Wait) -> dict[str, Any]:
-    fields = ("unassigned_since",) if isinstance(fact, Wait) else _TICKET_FIELDS
+    fields = _WAIT_FIELDS if isinstance(fact, Wait) else _TICKET_FIELDS
     return {field: getattr(fact, field) for field in fields}

@@ -120,6 +120,9 @@ TABLE = {
         GET  /v1/sla/report                      133+++++++3
         GET  /v1/sla/report/breaches             133+++++++3
         POST /v1/sla/report/rebuild              1333333+333
+        GET  /v1/sla/report                      133+++++++3
+        GET  /v1/sla/report/breaches             133+++++++3
+        POST /v1/sla/report/rebuild              1333333+333
         GET  /v1/sla/policies                    133+++++++3
         POST /v1/sla/policies                    1333333+333
         GET  /v1/sla/policies/{policy}           133+++++++3

@@ -15,7 +15,7 @@ from waybill.intake.v1 import events_pb2 as intake
 from waybill.intake.v1.ticket_pb2 import MESSAGE_KIND_REPLY, Ticket
 from waybill.kb.v1.events_pb2 import IssueRepeated
 from waybill.routing.v1 import events_pb2 as routing
-from waybill.routing.v1.assignment_pb2 import Assignment
+from waybill.routing.v1.assignment_pb2 import AgentState, Assignment, Presence
 from waybill.sla.v1 import events_pb2
 from waybill_chassis.clock import ManualClock
 from waybill_chassis.events import Event, TraceContext
@@ -118,6 +118,14 @@ class Story:
         assignment = Assignment(ticket_id=self.id, team=team)
         assignment.unassigned_since.FromDatetime(since)
         return self._route(routing.TicketQueued(assignment=assignment), at)
+
+    def arrived(self, who: str, presence: str, at: datetime, number: int, team: str) -> Event[Any]:
+        """That somebody comes or goes; of no ticket."""
+        state = AgentState(presence=Presence.Value(f"PRESENCE_{presence.upper()}"), teams=[team])
+        state.agent.email = who
+        state.since.FromDatetime(at)
+        message = routing.AgentPresenceChanged(agent_state=state)
+        return made(message, who, at, "routing", number)
 
     def repeated(self, count: int, at: datetime) -> Event[Any]:
         return made(IssueRepeated(ticket_id=self.id, count=count), self.id, at, "kb", 1)

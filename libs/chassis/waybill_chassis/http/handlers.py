@@ -116,7 +116,7 @@ def _parameters(request: Request) -> list[str]:
     """The names of what can be asked in the address, where they are the fields of a model."""
     fields = request.scope["route"].dependant.query_params
     kinds = [kind for field in fields for kind in _models_in(field.field_info.annotation)]
-    return [name for kind in kinds for name in kind.model_fields]
+    return [field.alias or name for kind in kinds for name, field in kind.model_fields.items()]
 
 
 def _fields_at(request: Request, path: list[str]) -> list[str]:

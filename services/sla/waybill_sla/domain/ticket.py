@@ -1,6 +1,6 @@
 """What sla knows of a ticket: facts of others, each kept with the number of its last event."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -41,6 +41,12 @@ class Wait:
 
     unassigned_since: datetime | None
     sequence: int
+    team: str = ""
+    agent: str | None = None
+    """Who has it: the address, else the id."""
+    agent_name: str = field(default="", compare=False)
+    since: datetime | None = field(default=None, compare=False)
+    """Since when it is so; not kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A ticket's deadlines and ledger, escalations, what is at risk."""
+"""A ticket's deadlines and ledger, and escalations."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -8,15 +8,11 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
-from waybill_chassis.auth import Principal, authorize
+from waybill_chassis.auth import Principal
 from waybill_chassis.causes import Origin, person, request_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
     Caller,
-    Cursor,
-    CursorParam,
-    Limit,
-    Page,
     RequestModel,
     ResponseModel,
     RunOnce,
@@ -39,8 +35,6 @@ from waybill_sla.domain.words import (
 )
 from waybill_sla.lookup import find
 from waybill_sla.settings import Settings
-
-_LIST = Cursor[tuple[datetime, UUID, str]]("sla at risk", tuple[datetime, UUID, str])
 
 LevelWord = StrEnum(  # type: ignore[misc]
     "LevelWord", {level.name: level.slug for level in Level if level is not Level.NONE}
@@ -105,21 +99,6 @@ class ClockView(ResponseModel):
     version: int
 
 
-class AtRiskView(ResponseModel):
-    """A target at risk."""
-
-    ticket_id: UUID
-    number: str
-    product: str
-    priority: Priority
-    target: TargetKind
-    state: TargetState
-    due_at: datetime
-    remaining: timedelta
-    warned_share: float
-    escalation_level: str | None
-
-
 def router(rt: Runtime[Settings]) -> APIRouter:
     """Clocks."""
     routes = APIRouter(tags=["sla"])
@@ -155,32 +134,6 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             return respond(view_of(after, uow.now), status=201, version=after.version)
 
         return await once(effect)
-
-    @routes.get("/v1/sla/at-risk", response_model=Page[AtRiskView])
-    async def list_at_risk(
-        caller: Annotated[Principal, require("agent", "service")],
-        product: str | None = None,
-        limit: Limit = 50,
-        cursor: CursorParam = None,
-    ) -> Response:
-        """Targets at risk, the one with the least time left first."""
-        if product is not None:
-            authorize(caller, product=product)
-        async with rt.database.reading() as connection:
-            rows = await store.at_risk(
-                connection,
-                products=caller.readable_products if product is None else [product],
-                after=_LIST.decode(cursor),
-                most=limit + 1,
-            )
-        now = rt.clock.now()
-        page = _LIST.page(
-            rows,
-            limit,
-            position=lambda row: (row.due_at, row.ticket_id, row.kind.value),
-            item=lambda row: _at_risk(row, now),
-        )
-        return respond(page)
 
     return routes
 
@@ -224,21 +177,6 @@ def _target(clock: Clock, target: Target, now: datetime) -> TargetView:
         stopped_at=target.stopped_at,
         breached_at=target.breached_at,
         warned_share=target.warned_share,
-    )
-
-
-def _at_risk(row: store.AtRisk, now: datetime) -> AtRiskView:
-    return AtRiskView(
-        ticket_id=row.ticket_id,
-        number=row.number,
-        product=row.product,
-        priority=row.priority,
-        target=row.kind,
-        state=TargetState.AT_RISK,
-        due_at=row.due_at,
-        remaining=row.due_at - now,
-        warned_share=row.warned_share,
-        escalation_level=_level(row.escalation_level),
     )
 
 

@@ -7,25 +7,29 @@ from waybill_sla.store.clocks import (
     clocks,
     lock,
 )
+from waybill_sla.store.holdings import Told, keep_attendance, keep_holdings
 from waybill_sla.store.ledgers import whole
-from waybill_sla.store.lists import AtRisk, at_risk, changed_after, id_of_number, sequences
+from waybill_sla.store.lists import changed_after, id_of_number, sequences
+from waybill_sla.store.outcomes import judge_anew
 from waybill_sla.store.saving import Changed, save
 from waybill_sla.store.timers import Claimed, Span, claim, near
 
 __all__ = [
-    "AtRisk",
     "Changed",
     "Claimed",
     "Loaded",
     "Span",
     "Stamp",
     "Timer",
+    "Told",
     "agreement",
-    "at_risk",
     "changed_after",
     "claim",
     "clocks",
     "id_of_number",
+    "judge_anew",
+    "keep_attendance",
+    "keep_holdings",
     "lock",
     "near",
     "policies",

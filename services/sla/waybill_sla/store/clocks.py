@@ -203,7 +203,7 @@ def _clock(
     return Clock(
         ticket_id=row.ticket_id,
         ticket=_ticket(row) if row.intake_sequence is not None else None,
-        wait=Wait(row.unassigned_since, row.routing_sequence)
+        wait=Wait(row.unassigned_since, row.routing_sequence, row.team or "", row.agent)
         if row.routing_sequence is not None
         else None,
         repetition=Repetition(row.repeated_count, SourceEvent(**row.repeated_by))

@@ -1,45 +1,11 @@
 """Questions about many clocks, and how a ticket is found by its number."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
-
-from waybill_sla.domain.words import Level, Priority, TargetKind
-
-
-@dataclass(frozen=True, slots=True)
-class AtRisk:
-    """A target that may soon be breached."""
-
-    ticket_id: UUID
-    number: str
-    product: str
-    priority: Priority
-    kind: TargetKind
-    due_at: datetime
-    allowed: timedelta
-    warned_share: float
-    escalation_level: Level
-    unassigned_since: datetime | None
-
-
-_AT_RISK = text(
-    """
-    SELECT t.ticket_id, c.number, c.product, c.priority, t.kind, t.due_at, t.allowed,
-           t.warned_share, c.level, c.unassigned_since
-    FROM targets AS t JOIN clocks AS c USING (ticket_id)
-    WHERE t.state = 'at_risk'
-      AND (:every_product OR c.product = ANY (CAST(:products AS text[])))
-      AND (CAST(:after_due AS timestamptz) IS NULL
-           OR (t.due_at, t.ticket_id, t.kind) > (
-               CAST(:after_due AS timestamptz), CAST(:after_id AS uuid), CAST(:after_kind AS text)))
-    ORDER BY t.due_at, t.ticket_id, t.kind LIMIT :most
-    """
-)
 
 _CHANGED = text(
     """
@@ -61,43 +27,6 @@ _SEQUENCES = text(
 )
 
 _BY_NUMBER = text("SELECT ticket_id FROM clocks WHERE number = :number")
-
-
-async def at_risk(
-    connection: AsyncConnection,
-    *,
-    products: Sequence[str] | None,
-    after: tuple[datetime, UUID, str] | None,
-    most: int,
-) -> list[AtRisk]:
-    """Targets at risk of these products (None: of all), the one with the least time first."""
-    due, id, kind = after or (None, None, None)
-    rows = await connection.execute(
-        _AT_RISK,
-        {
-            "every_product": products is None,
-            "products": list(products or ()),
-            "after_due": due,
-            "after_id": id,
-            "after_kind": kind,
-            "most": most,
-        },
-    )
-    return [
-        AtRisk(
-            ticket_id=row.ticket_id,
-            number=row.number,
-            product=row.product,
-            priority=Priority(row.priority),
-            kind=TargetKind(row.kind),
-            due_at=row.due_at,
-            allowed=row.allowed,
-            warned_share=row.warned_share,
-            escalation_level=Level(row.level),
-            unassigned_since=row.unassigned_since,
-        )
-        for row in rows.all()
-    ]
 
 
 async def changed_after(

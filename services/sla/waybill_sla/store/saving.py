@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from waybill_sla.domain.clock import Clock, Target
+from waybill_sla.store import outcomes, watching
 from waybill_sla.store.clocks import PICTURE, Timer
 
 _DISARM = text("DELETE FROM timers WHERE id = ANY (CAST(:ids AS uuid[]))")
@@ -58,6 +59,8 @@ _PUT_CLOCKS = _Table(
         "intake_sequence",
         "unassigned_since",
         "routing_sequence",
+        "team",
+        "agent",
         "repeated_count",
         "repeated_by",
         "state",
@@ -166,6 +169,9 @@ async def save(connection: AsyncConnection, changes: Sequence[Changed]) -> None:
     await _put(
         connection, _PUT_TIMERS, [_timer_row(timer) for change in changes for timer in change.arm]
     )
+    both = [(change.before, change.after) for change in changes]
+    await outcomes.keep(connection, both)
+    await watching.keep(connection, both)
 
 
 async def _put(
@@ -201,6 +207,8 @@ def _clock_row(clock: Clock) -> dict[str, Any]:
         "intake_sequence": ticket and ticket.sequence,
         "unassigned_since": clock.wait and clock.wait.unassigned_since,
         "routing_sequence": clock.wait and clock.wait.sequence,
+        "team": clock.wait and clock.wait.team,
+        "agent": clock.wait and clock.wait.agent,
         "repeated_count": clock.repetition and clock.repetition.count,
         "repeated_by": clock.repetition and clock.repetition.event,
         "state": clock.state if clock.segments else None,
