@@ -9,7 +9,7 @@ from waybill_chassis.progress import StreamProgress
 from waybill_chassis.rpc import Servicer
 from waybill_chassis.service import Edges, Runtime
 
-from waybill_sla import judging
+from waybill_sla import judging, simulating
 from waybill_sla.agreed import agreement
 from waybill_sla.consumers import GROUP, consumer
 from waybill_sla.events import TOLD
@@ -39,6 +39,7 @@ def build(rt: Runtime[Settings]) -> Edges:
                 batch=settings.timer_batch,
             ),
             Periodic("redating", LOOK_SECONDS, partial(work, rt.database, agreement)),
+            Periodic("simulating", simulating.LOOK_SECONDS, partial(simulating.work, rt.database)),
             Periodic("rebuild", judging.LOOK_SECONDS, partial(judging.rebuild, rt.database)),
             Periodic("risk_changes", judging.PRUNE_SECONDS, partial(judging.prune, rt.database)),
         ],

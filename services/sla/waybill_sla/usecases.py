@@ -17,7 +17,7 @@ from waybill_chassis.telemetry.spans import LightSpan
 
 from waybill_sla import events, store
 from waybill_sla.agreed import agreement
-from waybill_sla.domain import facts, ladder, timing
+from waybill_sla.domain import facts, ladder, simulation, timing
 from waybill_sla.domain.clock import Clock, Outcome
 from waybill_sla.domain.ledger import LookedBack
 from waybill_sla.domain.policy import Agreement
@@ -25,6 +25,7 @@ from waybill_sla.domain.targets import Hearing
 from waybill_sla.domain.telling import TargetAtRisk, TargetBreached, Telling, TicketEscalated
 from waybill_sla.domain.ticket import Repetition, Ticket, Wait
 from waybill_sla.domain.words import Level, TimerKind, Trigger
+from waybill_sla.store.simulations import keep_heard
 
 log = structlog.get_logger(__name__)
 
@@ -61,11 +62,15 @@ async def hear(uow: UnitOfWork, news: Sequence[News]) -> dict[UUID, Clock]:
     agreed = await agreement(uow)
     clocks = {id: found.clock for id, found in loaded.items()}
     last: dict[UUID, News] = {}
+    new: list[tuple[UUID, simulation.Learnt]] = []
     for item in news:
         outcome = await _heard_whole(uow, clocks[item.ticket_id], item, agreed)
+        if what := simulation.learnt(clocks[item.ticket_id], outcome.clock):
+            new.append((item.ticket_id, simulation.Learnt(item.at, what)))
         clocks[item.ticket_id] = outcome.clock
         last[item.ticket_id] = item
         tell(uow, outcome, nameless(item.origin) if outcome.clock.erased else item.origin)
+    keep_heard(uow, new)
     overtaken = await store.keep_holdings(
         uow.connection,
         [
