@@ -21,6 +21,8 @@ from waybill_chassis.testing.services import tested_service
 from waybill_sla.bootstrap import build
 from waybill_sla.settings import Settings
 
+pytestmark = pytest.mark.timeout(300)
+
 TICKETS = 1200
 BATCHES_BEFORE = 2
 """So many batches can be done before the clock that somebody has."""
@@ -202,7 +204,7 @@ async def test_whoever_is_killed_in_the_middle_leaves_no_clock_and_none_twice(
         return await waits(sla.database)
 
     try:
-        async with asyncio.timeout(100):
+        async with asyncio.timeout(200):
             # Ids rise with time, and it goes through them in their order.
             held = sorted(one[0].subject for one in told)[200 * BATCHES_BEFORE + 100]
             async with in_hand(sla.database, UUID(held)):
