@@ -207,7 +207,9 @@ class Torment:
         # The broker last: it takes longest to come back.
         self._first = [*self.chance.sample(KINDS[:-1], len(KINDS) - 1), KINDS[-1]]
         while self._first or time.monotonic() - began < seconds:
-            await asyncio.sleep(self.chance.uniform(0.5, 1.5) * self.pause)
+            # Later there is time in between in which nothing is down.
+            pause = self.pause if self._first else 4 * self.pause
+            await asyncio.sleep(self.chance.uniform(0.5, 1.5) * pause)
             misfortune = self._begin((self._first or [self.chance.choice(KINDS)])[0])
             if misfortune is not None:
                 running.add(asyncio.create_task(misfortune))
