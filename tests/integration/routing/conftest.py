@@ -14,13 +14,17 @@ import pytest
 from google.protobuf.message import Message
 from sqlalchemy import text
 from waybill.common.v1 import ticket_enums_pb2 as words
+from waybill.intake.v1 import service_pb2 as intake_pb2
+from waybill.intake.v1 import service_pb2_grpc as intake_grpc
 from waybill.intake.v1.events_pb2 import TicketEdited, TicketOpened, TicketStatusChanged
 from waybill.intake.v1.ticket_pb2 import Ticket
 from waybill.routing.v1 import events_pb2
 from waybill.sla.v1.events_pb2 import TicketEscalated
 from waybill_chassis.events import NO_TRACE, Event, events_topic
+from waybill_chassis.health import Health
 from waybill_chassis.ids import new_id
-from waybill_chassis.rpc import GrpcServer, Peers
+from waybill_chassis.problems import NotFound
+from waybill_chassis.rpc import GrpcServer, Peers, Servicer
 from waybill_chassis.settings import SERVICES
 from waybill_chassis.testing.services import TestedService, tested_service
 from waybill_routing import usecases
@@ -270,4 +274,56 @@ def routing_over(new_service_database: Any, mint: Any, clock: Any) -> Any:
 async def routing(routing_over: Any) -> AsyncIterator[Routing]:
     """Routing whose peers are away."""
     async with routing_over() as found:
+        yield found
+
+
+class Intake(intake_grpc.TicketServiceServicer):
+    """An intake that holds a few tickets, each with the number of its last event."""
+
+    def __init__(self) -> None:
+        self.tickets: dict[str, tuple[Ticket, int]] = {}
+
+    async def GetTicket(self, request: Any, context: Any) -> Any:  # noqa: N802
+        for ticket, sequence in self.tickets.values():
+            if request.id_or_number in (ticket.id, ticket.number):
+                return intake_pb2.GetTicketResponse(ticket=ticket, sequence=sequence)
+        raise NotFound("no such ticket")
+
+    async def StreamTickets(self, request: Any, context: Any) -> Any:  # noqa: N802
+        for ticket, sequence in self.tickets.values():
+            if not request.ticket_ids or ticket.id in request.ticket_ids:
+                yield intake_pb2.StreamTicketsResponse(ticket=ticket, sequence=sequence)
+
+
+@pytest.fixture
+async def intake(mint: Any) -> AsyncIterator[tuple[Intake, str]]:
+    """A real server, and its address."""
+    holder = Intake()
+    server = GrpcServer(
+        [
+            Servicer(
+                intake_grpc.add_TicketServiceServicer_to_server,
+                holder,
+                "waybill.intake.v1.TicketService",
+            )
+        ],
+        host="127.0.0.1",
+        port=0,
+        verifier=mint.verifier(),
+        health=Health(),
+        grace=0.1,
+    )
+    await server.start()
+    yield holder, f"127.0.0.1:{server.port}"
+    await server.stop()
+
+
+@pytest.fixture
+async def routing_and_intake(
+    routing_over: Any, intake: Any, mint: Any, tmp_path: Any
+) -> AsyncIterator[Routing]:
+    """Routing that can reach this intake."""
+    token = tmp_path / "token"
+    token.write_text(mint.token("service", sub="routing"))
+    async with routing_over(intake_grpc=intake[1], service_token_file=token) as found:
         yield found

@@ -84,7 +84,7 @@ def _conditions(rule: Rule) -> tuple[frozenset[str], ...]:
 def _shadows(rule: Rule, earlier: Sequence[Rule]) -> tuple[str, ...]:
     """The earlier rules that together take all it speaks of; none if something is left."""
     others = [one for one in earlier if _covers(one, rule)]
-    taken: dict[str, None] = {}
+    takers: set[str] = set()
     for type, priority in product(rule.type or _TYPES, rule.priority or _PRIORITIES):
         taker = next(
             (
@@ -97,8 +97,8 @@ def _shadows(rule: Rule, earlier: Sequence[Rule]) -> tuple[str, ...]:
         )
         if taker is None:
             return ()
-        taken[taker] = None
-    return tuple(taken)
+        takers.add(taker)
+    return tuple(one.name for one in others if one.name in takers)
 
 
 def _covers(one: Rule, other: Rule) -> bool:

@@ -1,5 +1,6 @@
 """Rules: which queue a ticket goes to."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from uuid import UUID
 
@@ -41,6 +42,7 @@ from waybill_routing.http.rule_bodies import (
 from waybill_routing.lookup import with_texts
 from waybill_routing.settings import Settings
 from waybill_routing.store import rules as store
+from waybill_routing.store import ways
 from waybill_routing.usecases import ruling
 
 _PATH = "/v1/routing-rules"
@@ -109,14 +111,14 @@ def _add_list(routes: APIRouter, rt: Runtime[Settings]) -> None:
         Tickets are looked at as they are now. Their text is asked of intake; nothing is changed.
         """
         async with rt.database.reading() as connection:
-            now = await store.everything(connection)
+            queues, now = await ways.ways(connection)
             tickets = await store.last_tickets(
                 connection,
                 product=body.product,
                 products=caller.readable_products,
                 limit=body.last,
             )
-        then = _with(now, body.rules)
+        then = _with(now, body.rules, queues)
         if any(rule.text for rule in (*now, *then)):
             tickets = await with_texts(rt, tickets)
         tried = ruling.try_rules(now, then, tickets)
@@ -199,13 +201,15 @@ def _place(rule: Rule) -> tuple[int, UUID]:
     return rule.position, rule.id
 
 
-def _with(rules: list[Rule], tried: tuple[NewRule, ...]) -> list[Rule]:
+def _with(rules: list[Rule], tried: tuple[NewRule, ...], queues: Collection[str]) -> list[Rule]:
     """The list as it would be with these rules, in its order."""
     found = {rule.name: rule for rule in rules}
-    queues = {rule.name for rule in rules if is_default(rule)}
+    default = {rule.name for rule in rules if is_default(rule)}
     for place, body in enumerate(tried):
-        if body.name in queues:
+        if body.name in default:
             raise invalid_field(f"rules.{place}.name", "must not be that of the default rule")
+        if body.queue not in queues:
+            raise invalid_field(f"rules.{place}.queue", f"must be one of {', '.join(queues)}")
         rule = body.rule(new_id())
         if known := found.get(rule.name):
             rule = replace(rule, id=known.id)
