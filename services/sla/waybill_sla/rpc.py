@@ -12,6 +12,7 @@ from waybill_chassis.causes import request_cause
 from waybill_chassis.http import Cursor
 from waybill_chassis.ids import parse_id
 from waybill_chassis.lookup import unknown_ticket
+from waybill_chassis.problems import invalid_field
 from waybill_chassis.reconciling import reconcile
 from waybill_chassis.rpc import authorize
 from waybill_chassis.rpc.streaming import AT_ONCE, asked_ids, pages
@@ -28,6 +29,7 @@ SERVICE = service_pb2.DESCRIPTOR.services_by_name["ClockService"].full_name
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Place = tuple[datetime, UUID]
 _STREAM = Cursor[_Place]("sla clocks", _Place)
+_MOST_AT_ONCE = 10_000
 
 
 class Clocks(ClockServiceServicer):
@@ -68,15 +70,18 @@ class Clocks(ClockServiceServicer):
     ) -> service_pb2.GetRemainingResponse:
         """How much time many tickets have left."""
         caller = authorize("service", "agent")
-        ids = asked_ids(request.ticket_ids) or []
-        found = await self._told(ids)
+        if len(request.ticket_ids) > _MOST_AT_ONCE:
+            raise invalid_field("ticket_ids", f"must be at most {_MOST_AT_ONCE}")
+        asked = {text: parse_id(text) for text in request.ticket_ids}
+        async with self._rt.database.reading() as connection:
+            found = await store.clocks(connection, filter(None, asked.values()))
         now = self._rt.clock.now()
         answer = service_pb2.GetRemainingResponse(as_of=timestamp(now))
-        for id in ids:
-            clock, _ = found.get(id, (None, 0))
-            if clock is None or clock.ticket is None:
-                continue
-            if not caller.can_see_product(clock.ticket.product):
+        for text, id in asked.items():
+            clock = found.get(id) if id is not None else None
+            ticket = clock and clock.ticket
+            if not clock or not ticket or not caller.can_see_product(ticket.product):
+                answer.unknown_ticket_ids.append(text)
                 continue
             answer.tickets.add(
                 ticket_id=str(id),

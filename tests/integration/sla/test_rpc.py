@@ -22,6 +22,7 @@ from waybill.sla.v1 import clock_pb2, service_pb2
 from waybill_chassis import problems
 from waybill_chassis.clock import ManualClock
 from waybill_chassis.health import Health
+from waybill_chassis.ids import new_id
 from waybill_chassis.rpc import GrpcServer, Peers, Servicer
 from waybill_chassis.settings import SERVICES
 from waybill_chassis.testing import services
@@ -144,7 +145,7 @@ async def test_a_clock_is_given_with_its_ledger_and_its_place_in_the_stream(aske
 
 
 async def test_what_is_left_of_many_is_told_in_the_order_of_the_question(asked: Any) -> None:
-    """GetRemaining leaves out unknown tickets and targets that no longer run."""
+    """GetRemaining names unknown tickets, and leaves out targets that no longer run."""
     sla, peer = asked
     one, two = sla.ticket("high"), sla.ticket("urgent")
     await sla.hear(one.opened(), two.opened(), two.replied(sla.clock.now()))
@@ -155,6 +156,24 @@ async def test_what_is_left_of_many_is_told_in_the_order_of_the_question(asked: 
     (left,) = answer.tickets[0].targets
     assert left.kind == words.TARGET_KIND_RESOLUTION
     assert left.remaining.ToTimedelta() == 3 * HOUR
+    assert list(answer.unknown_ticket_ids) == ["unknown"]
+
+
+async def test_what_is_left_of_thousands_is_told_at_once(asked: Any) -> None:
+    """Those that are known and those that are not, in one call; more than ten thousand are not."""
+    sla, peer = asked
+    stories = [sla.ticket() for _ in range(1500)]
+    await sla.hear(*(story.opened() for story in stories))
+    strange = [str(new_id()) for _ in range(8500)]
+    ids = [story.id for story in stories] + strange
+    request = service_pb2.GetRemainingRequest(ticket_ids=ids)
+    answer = await peer.ask(peer.stub.GetRemaining, request, timeout=30)
+    assert [ticket.ticket_id for ticket in answer.tickets] == ids[:1500]
+    assert all(len(ticket.targets) == 2 for ticket in answer.tickets)
+    assert list(answer.unknown_ticket_ids) == strange
+    request.ticket_ids.append("one more")
+    with pytest.raises(problems.Invalid, match="10000"):
+        await peer.ask(peer.stub.GetRemaining, request, timeout=5)
 
 
 async def test_all_clocks_are_streamed_and_a_cursor_goes_on_behind(asked: Any) -> None:

@@ -29,7 +29,7 @@ from waybill.common.v1 import ticket_enums_pb2 as waybill_dot_common_dot_v1_dot_
 from waybill.sla.v1 import clock_pb2 as waybill_dot_sla_dot_v1_dot_clock__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cwaybill/sla/v1/service.proto\x12\x0ewaybill.sla.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!waybill/common/v1/reconcile.proto\x1a$waybill/common/v1/ticket_enums.proto\x1a\x1awaybill/sla/v1/clock.proto\"$\n\x0fGetClockRequest\x12\x11\n\tticket_id\x18\x01 \x01(\t\"\xa9\x01\n\x10GetClockResponse\x12$\n\x05\x63lock\x18\x01 \x01(\x0b\x32\x15.waybill.sla.v1.Clock\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12)\n\x08segments\x18\x03 \x03(\x0b\x32\x17.waybill.sla.v1.Segment\x12\x32\n\tremaining\x18\x04 \x03(\x0b\x32\x1f.waybill.sla.v1.TargetRemaining\")\n\x13GetRemainingRequest\x12\x12\n\nticket_ids\x18\x01 \x03(\t\"s\n\x14GetRemainingResponse\x12\x30\n\x07tickets\x18\x01 \x03(\x0b\x32\x1f.waybill.sla.v1.TicketRemaining\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x0fTicketRemaining\x12\x11\n\tticket_id\x18\x01 \x01(\t\x12\x30\n\x07targets\x18\x02 \x03(\x0b\x32\x1f.waybill.sla.v1.TargetRemaining\"\xc7\x01\n\x0fTargetRemaining\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.waybill.common.v1.TargetKind\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.waybill.common.v1.TargetState\x12,\n\tremaining\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x64ue_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"r\n\x13StreamClocksRequest\x12\x31\n\rupdated_since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x61\x66ter_cursor\x18\x02 \x01(\t\x12\x12\n\nticket_ids\x18\x03 \x03(\t\"^\n\x14StreamClocksResponse\x12$\n\x05\x63lock\x18\x01 \x01(\x0b\x32\x15.waybill.sla.v1.Clock\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"U\n\x10ReconcileRequest\x12\x0e\n\x06repair\x18\x01 \x01(\x08\x12\x31\n\rupdated_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x11ReconcileResponse\x12\x32\n\x06report\x18\x01 \x01(\x0b\x32\".waybill.common.v1.ReconcileReport2\xe7\x02\n\x0c\x43lockService\x12M\n\x08GetClock\x12\x1f.waybill.sla.v1.GetClockRequest\x1a .waybill.sla.v1.GetClockResponse\x12Y\n\x0cGetRemaining\x12#.waybill.sla.v1.GetRemainingRequest\x1a$.waybill.sla.v1.GetRemainingResponse\x12[\n\x0cStreamClocks\x12#.waybill.sla.v1.StreamClocksRequest\x1a$.waybill.sla.v1.StreamClocksResponse0\x01\x12P\n\tReconcile\x12 .waybill.sla.v1.ReconcileRequest\x1a!.waybill.sla.v1.ReconcileResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cwaybill/sla/v1/service.proto\x12\x0ewaybill.sla.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!waybill/common/v1/reconcile.proto\x1a$waybill/common/v1/ticket_enums.proto\x1a\x1awaybill/sla/v1/clock.proto\"$\n\x0fGetClockRequest\x12\x11\n\tticket_id\x18\x01 \x01(\t\"\xa9\x01\n\x10GetClockResponse\x12$\n\x05\x63lock\x18\x01 \x01(\x0b\x32\x15.waybill.sla.v1.Clock\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12)\n\x08segments\x18\x03 \x03(\x0b\x32\x17.waybill.sla.v1.Segment\x12\x32\n\tremaining\x18\x04 \x03(\x0b\x32\x1f.waybill.sla.v1.TargetRemaining\")\n\x13GetRemainingRequest\x12\x12\n\nticket_ids\x18\x01 \x03(\t\"\x8f\x01\n\x14GetRemainingResponse\x12\x30\n\x07tickets\x18\x01 \x03(\x0b\x32\x1f.waybill.sla.v1.TicketRemaining\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12unknown_ticket_ids\x18\x03 \x03(\t\"V\n\x0fTicketRemaining\x12\x11\n\tticket_id\x18\x01 \x01(\t\x12\x30\n\x07targets\x18\x02 \x03(\x0b\x32\x1f.waybill.sla.v1.TargetRemaining\"\xc7\x01\n\x0fTargetRemaining\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.waybill.common.v1.TargetKind\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.waybill.common.v1.TargetState\x12,\n\tremaining\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x64ue_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"r\n\x13StreamClocksRequest\x12\x31\n\rupdated_since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x61\x66ter_cursor\x18\x02 \x01(\t\x12\x12\n\nticket_ids\x18\x03 \x03(\t\"^\n\x14StreamClocksResponse\x12$\n\x05\x63lock\x18\x01 \x01(\x0b\x32\x15.waybill.sla.v1.Clock\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"U\n\x10ReconcileRequest\x12\x0e\n\x06repair\x18\x01 \x01(\x08\x12\x31\n\rupdated_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x11ReconcileResponse\x12\x32\n\x06report\x18\x01 \x01(\x0b\x32\".waybill.common.v1.ReconcileReport2\xe7\x02\n\x0c\x43lockService\x12M\n\x08GetClock\x12\x1f.waybill.sla.v1.GetClockRequest\x1a .waybill.sla.v1.GetClockResponse\x12Y\n\x0cGetRemaining\x12#.waybill.sla.v1.GetRemainingRequest\x1a$.waybill.sla.v1.GetRemainingResponse\x12[\n\x0cStreamClocks\x12#.waybill.sla.v1.StreamClocksRequest\x1a$.waybill.sla.v1.StreamClocksResponse0\x01\x12P\n\tReconcile\x12 .waybill.sla.v1.ReconcileRequest\x1a!.waybill.sla.v1.ReconcileResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,20 +42,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCLOCKRESPONSE']._serialized_end=422
   _globals['_GETREMAININGREQUEST']._serialized_start=424
   _globals['_GETREMAININGREQUEST']._serialized_end=465
-  _globals['_GETREMAININGRESPONSE']._serialized_start=467
-  _globals['_GETREMAININGRESPONSE']._serialized_end=582
-  _globals['_TICKETREMAINING']._serialized_start=584
-  _globals['_TICKETREMAINING']._serialized_end=670
-  _globals['_TARGETREMAINING']._serialized_start=673
-  _globals['_TARGETREMAINING']._serialized_end=872
-  _globals['_STREAMCLOCKSREQUEST']._serialized_start=874
-  _globals['_STREAMCLOCKSREQUEST']._serialized_end=988
-  _globals['_STREAMCLOCKSRESPONSE']._serialized_start=990
-  _globals['_STREAMCLOCKSRESPONSE']._serialized_end=1084
-  _globals['_RECONCILEREQUEST']._serialized_start=1086
-  _globals['_RECONCILEREQUEST']._serialized_end=1171
-  _globals['_RECONCILERESPONSE']._serialized_start=1173
-  _globals['_RECONCILERESPONSE']._serialized_end=1244
-  _globals['_CLOCKSERVICE']._serialized_start=1247
-  _globals['_CLOCKSERVICE']._serialized_end=1606
+  _globals['_GETREMAININGRESPONSE']._serialized_start=468
+  _globals['_GETREMAININGRESPONSE']._serialized_end=611
+  _globals['_TICKETREMAINING']._serialized_start=613
+  _globals['_TICKETREMAINING']._serialized_end=699
+  _globals['_TARGETREMAINING']._serialized_start=702
+  _globals['_TARGETREMAINING']._serialized_end=901
+  _globals['_STREAMCLOCKSREQUEST']._serialized_start=903
+  _globals['_STREAMCLOCKSREQUEST']._serialized_end=1017
+  _globals['_STREAMCLOCKSRESPONSE']._serialized_start=1019
+  _globals['_STREAMCLOCKSRESPONSE']._serialized_end=1113
+  _globals['_RECONCILEREQUEST']._serialized_start=1115
+  _globals['_RECONCILEREQUEST']._serialized_end=1200
+  _globals['_RECONCILERESPONSE']._serialized_start=1202
+  _globals['_RECONCILERESPONSE']._serialized_end=1273
+  _globals['_CLOCKSERVICE']._serialized_start=1276
+  _globals['_CLOCKSERVICE']._serialized_end=1635
 # @@protoc_insertion_point(module_scope)

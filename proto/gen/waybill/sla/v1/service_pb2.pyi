@@ -94,7 +94,7 @@ class GetRemainingRequest(_message.Message):
     TICKET_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ticket_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The tickets, at most 1,000."""
+        """The tickets, at most 10,000."""
 
     def __init__(
         self,
@@ -117,23 +117,29 @@ class GetRemainingResponse(_message.Message):
 
     TICKETS_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
+    UNKNOWN_TICKET_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tickets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TicketRemaining]:
-        """One item per ticket that has a clock, in the order of the question; unknown tickets are left out."""
+        """One item per ticket that has a clock, in the order of the question."""
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
         """The time at which it was so."""
+
+    @_builtins.property
+    def unknown_ticket_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids, as they were asked for, of which sla has not heard yet or which the caller may not see."""
 
     def __init__(
         self,
         *,
         tickets: _abc.Iterable[Global___TicketRemaining] | None = ...,
         as_of: _timestamp_pb2.Timestamp | None = ...,
+        unknown_ticket_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "tickets", b"tickets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "tickets", b"tickets", "unknown_ticket_ids", b"unknown_ticket_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
