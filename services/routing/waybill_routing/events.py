@@ -14,6 +14,7 @@ from waybill.sla.v1.service_pb2 import GetRemainingResponse
 from waybill_chassis.causes import Origin, automation, event_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.events import Event, InvalidEvent, ticket_id
+from waybill_chassis.ids import parse_id
 from waybill_chassis.times import moment, timestamp
 from waybill_chassis.words import number, word
 
@@ -90,6 +91,8 @@ def from_ticket(message: ticket_pb2.Ticket, sequence: int) -> Ticket:
         tier=message.submitter.tier,
         opened_at=moment(message, "created_at"),
         sequence=sequence,
+        submitter=parse_id(message.submitter.id),
+        links=tuple(id for link in message.links if (id := parse_id(link.ticket_id))),
         text=f"{message.title}\n{message.description}",
     )
 

@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from waybill.common.v1 import ticket_enums_pb2 as words
+from waybill.intake.v1.ticket_pb2 import LINK_KIND_FOLLOW_UP
 from waybill.sla.v1 import service_pb2 as sla_pb2
 from waybill.sla.v1 import service_pb2_grpc as sla_grpc
 from waybill_chassis.health import Health
+from waybill_chassis.ids import new_id
 from waybill_chassis.rpc import GrpcServer, Servicer
 from waybill_chassis.times import timestamp
 from waybill_routing.lookup import ask_for_dues
@@ -106,6 +109,36 @@ async def test_it_learns_who_is_fast_from_what_they_solve(routing: Any) -> None:
     ticket = await routing.open(type=ORDER)
     assert await owner(routing, ticket) == "Ana"
     assert "% faster at order" in (await routing.assignment(ticket))["why"]
+
+
+async def test_who_knows_the_submitter_or_a_linked_ticket_has_the_next_one_too(
+    routing: Any,
+) -> None:
+    """Also after the earlier one was closed; of nobody else is anything kept but the id."""
+    await shape(routing, strategy="smart")
+    await routing.add_agent("ana")
+    await routing.add_agent("ben", presence="busy")
+
+    async def asks(submitter: UUID | None = None, **facts: Any) -> Any:
+        ticket = routing.ticket(type=ORDER, **facts)
+        ticket.submitter.id = str(submitter or new_id())
+        await routing.hear(routing.opened(ticket))
+        return ticket
+
+    person = new_id()
+    first = await asks(person)
+    assert await owner(routing, first) == "Ana"
+    await routing.hear(routing.moved(first, words.STATUS_CLOSED, 2))
+    await appear(routing, str(routing.agents["ben"]), "available")
+    assert await owner(routing, await asks()) == "Ben"
+    again = await asks(person)
+    assert await owner(routing, again) == "Ana"
+    assert "knows the submitter" in (await routing.assignment(again))["why"]
+    assert await owner(routing, await asks()) in ("Ana", "Ben")
+    linked = routing.ticket(type=ORDER)
+    linked.links.add(kind=LINK_KIND_FOLLOW_UP, ticket_id=first.id)
+    await routing.hear(routing.opened(linked))
+    assert await owner(routing, linked) == "Ana"
 
 
 class Sla(sla_grpc.ClockServiceServicer):

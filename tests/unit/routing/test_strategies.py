@@ -174,6 +174,8 @@ def test_smart_weighs_load_and_who_knows_the_submitter() -> None:
     (change,) = placed(Strategy.SMART, [case(1)], agents, knowledge=knowledge)
     assert pairs([change]) == {1: 1}
     assert "knows the submitter" in change.assignment.why
+    absent = [agent(1, on_duty=False, stand_in=UUID(int=3)), agent(2), agent(3, load=2)]
+    assert pairs(placed(Strategy.SMART, [case(1)], absent, knowledge=knowledge)) == {1: 3}
     busy = [agent(1, load=8), agent(2)]
     assert pairs(placed(Strategy.SMART, [case(1)], busy, knowledge=knowledge)) == {1: 2}
 

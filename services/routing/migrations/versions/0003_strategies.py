@@ -22,6 +22,15 @@ CREATE TABLE handling (
     PRIMARY KEY (agent_id, type)
 ) WITH (fillfactor = 50);
 
+-- Whose a ticket is and what it is linked to, so that who knows them can have it. Of submitters
+-- nothing but the id is kept, which stays when a person is erased.
+CREATE TABLE ties (
+    ticket_id uuid PRIMARY KEY,
+    submitter_id uuid,
+    links uuid[] NOT NULL DEFAULT '{}'
+);
+CREATE INDEX ties_by_submitter ON ties (submitter_id, ticket_id) WHERE submitter_id IS NOT NULL;
+
 -- When sla was last asked how much time is left.
 ALTER TABLE assignments ADD COLUMN asked_at timestamptz;
 

@@ -179,9 +179,9 @@ class Desk:
         return vacancies(self.agents.values(), self.queues.values())
 
     @property
-    def weighs(self) -> bool:
-        """Whether anything waits for whose sake more has to be known than tickets and agents."""
-        return any(queue.strategy is Strategy.SMART for queue in self._waiting.values())
+    def weighed(self) -> list[UUID]:
+        """What waits where more has to be known than tickets and agents."""
+        return [id for id, queue in self._waiting.items() if queue.strategy is Strategy.SMART]
 
     def place_waiting(self) -> None:
         """Give what waits to whoever has room, by its queue's strategy; the rest waits there.

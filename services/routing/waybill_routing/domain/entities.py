@@ -124,7 +124,8 @@ class Ticket:
     """What routing keeps of intake's ticket; empty words are unknown ones.
 
     `sequence` is that of intake's last event that was taken over, 0 for none. `text` is there
-    while a ticket is placed and never kept: it is the submitter's.
+    while a ticket is placed and never kept: it is the submitter's. `submitter` and `links` are
+    there when it is heard of, and kept apart.
     """
 
     id: UUID
@@ -138,6 +139,8 @@ class Ticket:
     """The submitter's, such as `gold`."""
     opened_at: datetime | None = None
     sequence: int = 0
+    submitter: UUID | None = field(default=None, compare=False)
+    links: tuple[UUID, ...] = field(default=(), compare=False)
     text: str = field(default="", compare=False, repr=False)
 
     @property

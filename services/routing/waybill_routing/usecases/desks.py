@@ -10,7 +10,7 @@ from waybill_routing import events
 from waybill_routing.domain import Case, Desk, UnknownAgent
 from waybill_routing.domain.strategies import Knowledge
 from waybill_routing.kept_settings import RoutingSettings
-from waybill_routing.store import handling, people, tickets, ways
+from waybill_routing.store import handling, people, tickets, ties, ways
 
 
 async def desk_for(
@@ -48,8 +48,11 @@ async def finish(
     """
     if vacancies := desk.vacancies():
         desk.add(await tickets.lock_waiting(uow, vacancies, but=desk.cases))
-    if desk.weighs:
-        desk.knowledge = Knowledge(await handling.known(uow.connection, desk.agents))
+    if weighed := desk.weighed:
+        desk.knowledge = Knowledge(
+            await handling.known(uow.connection, desk.agents),
+            await ties.familiar(uow.connection, weighed),
+        )
     desk.place_waiting()
     await handling.learn(uow, desk.solved)
     others = origin.by_itself("routing")

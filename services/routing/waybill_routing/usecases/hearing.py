@@ -1,6 +1,6 @@
 """What follows from what others tell, and from time that passes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from waybill_chassis.database import UnitOfWork
 from waybill_chassis.ids import new_id
 
 from waybill_routing.domain import (
+    Case,
     Desk,
     Escalated,
     News,
@@ -21,7 +22,7 @@ from waybill_routing.domain import (
     needs_place,
     queue_for,
 )
-from waybill_routing.store import tickets, ways
+from waybill_routing.store import tickets, ties, ways
 from waybill_routing.usecases.desks import desk_for, finish
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ async def hear(uow: UnitOfWork, batch: Sequence[tuple[News, Origin]]) -> None:
         origins[id] = origin
         if isinstance(news, Escalated) and after[id] is not known:
             escalations[id] = news
+    await ties.write(uow, _tied(before, after))
     queues, rules = await ways.ways(uow.connection)
     # Without agents yet: which of them to hold hangs on where the tickets are to go.
     plan = Desk(before.values(), (), queues=queues, rules=rules, now=uow.now)
@@ -64,6 +66,16 @@ async def hear(uow: UnitOfWork, batch: Sequence[tuple[News, Origin]]) -> None:
     for id, case in after.items():
         desk.settle(case, targets.get(id))
     await finish(uow, desk, batch[-1][1], origins)
+
+
+def _tied(before: Mapping[UUID, Case], after: Mapping[UUID, Case]) -> list[Ticket]:
+    """Tickets of which it is new whose they are, or what they are linked to."""
+    return [
+        case.ticket
+        for id, case in after.items()
+        if case.ticket is not before[id].ticket
+        and (case.ticket.links or not before[id].ticket.sequence)
+    ]
 
 
 async def learn(uow: UnitOfWork, ticket: Ticket, origin: Origin) -> None:

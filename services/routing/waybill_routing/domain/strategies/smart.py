@@ -81,13 +81,13 @@ def match(
         [
             NEVER
             if id not in kind.sums
-            else quick.points + kind.sums[id] + _continuity(ask, id, knowledge, emphasis)
+            else quick.points + kind.sums[id] + _continuity(ask, id, roster, knowledge, emphasis)
             for id in columns
         ]
         for kind, ask, quick in rows
     ]
     return [
-        _choice(*rows[row], agents[columns[column]], len(asks), knowledge, emphasis)
+        _choice(*rows[row], agents[columns[column]], len(asks), roster, knowledge, emphasis)
         for row, column in best_pairs(scores)
     ]
 
@@ -158,9 +158,14 @@ def _level(ask: Ask, id: UUID, roster: Roster) -> float:
     return float(sum(level - 3 for level in levels if level is not None))
 
 
-def _continuity(ask: Ask, id: UUID, knowledge: Knowledge, emphasis: Emphasis) -> float:
-    known = knowledge.familiar.get(ask.case.id)
-    return emphasis.continuity if known and id in known else 0.0
+def _continuity(
+    ask: Ask, id: UUID, roster: Roster, knowledge: Knowledge, emphasis: Emphasis
+) -> float:
+    """For whoever knows them, and whoever stands in for one who does."""
+    known = knowledge.familiar.get(ask.case.id, frozenset())
+    absent = (roster.agents[one] for one in known if one in roster.agents)
+    knows = id in known or any(agent.stand_in == id for agent in absent)
+    return emphasis.continuity if knows else 0.0
 
 
 def _choice(
@@ -169,6 +174,7 @@ def _choice(
     quick: Haste,
     agent: Agent,
     waiting: int,
+    roster: Roster,
     knowledge: Knowledge,
     emphasis: Emphasis,
 ) -> Choice:
@@ -176,7 +182,7 @@ def _choice(
         own = {
             "urgency": quick.points,
             **kind.parts[id],
-            "continuity": _continuity(ask, id, knowledge, emphasis),
+            "continuity": _continuity(ask, id, roster, knowledge, emphasis),
         }
         return Considered(id, kind.able[id].name, sum(own.values()), own)
 
