@@ -34,9 +34,11 @@ LOOK_SECONDS = 1.0
 
 MOST_TICKETS = 50_000
 
-BATCH = 200
-_LONG_SECONDS = 1.0
-_MOST_FACTS = 2000
+BATCH = 100
+_LONG_SECONDS = 3.0
+_MOST_FACTS = 1000
+"""A ticket of which more is known is left out: nothing else could go on for seconds."""
+
 _MOST_WAITING = 10
 
 log = structlog.get_logger(__name__)
@@ -115,7 +117,7 @@ def _sides(task: Task, known: _Sides | None) -> _Sides:
 
 
 async def step(uow: UnitOfWork, task: Task, sides: _Sides, *, most: int) -> None:
-    """The next tickets, for a second or so."""
+    """The next tickets, for a few seconds at most."""
     had = task.simulation
     most = min(most, had.total - had.done)
     ids, reached, last = await simulations.next_tickets(uow.connection, task, most)

@@ -5,17 +5,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 from waybill_chassis.auth import Principal
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
-    Cursor,
-    CursorParam,
     DryRun,
     Instant,
-    Limit,
-    Page,
-    RequiredVersion,
     ResponseModel,
     RunOnce,
     respond,
@@ -27,14 +23,13 @@ from waybill_sla.agreements import Documents
 from waybill_sla.domain.policy import Rung
 from waybill_sla.domain.words import Priority, TargetKind
 from waybill_sla.http.calendars import CalendarView, shown
-from waybill_sla.http.callers import Admin, Name, Reader
+from waybill_sla.http.callers import Admin
+from waybill_sla.http.named import Change, Kind, add_routes
 from waybill_sla.ladders import LadderBody, NewLadder
 from waybill_sla.policies import NewPolicy, PolicyBody
 from waybill_sla.settings import Settings
 from waybill_sla.store import agreements as store
 from waybill_sla.store.agreements import KeptLadder, KeptPolicy
-
-_NAMES = Cursor[str]("sla agreements", str)
 
 Redate = Annotated[
     bool, Query(description="Date the open clocks anew that have the policy or that it fits.")
@@ -150,8 +145,8 @@ def _covers(caller: Principal, product: str | None) -> bool:
 def router(rt: Runtime[Settings]) -> APIRouter:
     """Policies and ladders."""
     routes = APIRouter(tags=["agreements"])
-    _add_policies(routes, rt)
-    _add_ladders(routes, rt)
+    add_routes(routes, rt, POLICIES)
+    add_routes(routes, rt, LADDERS)
     _add_all(routes, rt)
     return routes
 
@@ -182,149 +177,107 @@ def _add_all(routes: APIRouter, rt: Runtime[Settings]) -> None:
         return await once(effect, keep=not dry_run)
 
 
-def _add_policies(routes: APIRouter, rt: Runtime[Settings]) -> None:
-    path = "/v1/sla/policies"
-
-    @routes.get(path, response_model=Page[PolicyView])
-    async def list_policies(
-        caller: Reader, limit: Limit = 50, cursor: CursorParam = None
-    ) -> Response:
-        """The policies in force, by name."""
-        async with rt.database.reading() as connection:
-            found = await store.kept_policies(
-                connection,
-                products=caller.readable_products,
-                after=_NAMES.decode(cursor),
-                most=limit + 1,
-            )
-        return respond(
-            _NAMES.page(found, limit, position=lambda kept: kept.policy.name, item=_policy)
-        )
-
-    @routes.post(path, response_model=PolicyView, status_code=201)
-    async def create_policy(
-        body: NewPolicy,
-        caller: Admin,
-        once: RunOnce,
-        redate: Redate = False,
-        dry_run: DryRun = False,
-    ) -> Response:
-        """A new policy, for clocks that start later; with `redate` for the open ones, too."""
-
-        async def effect(uow: UnitOfWork) -> Response:
-            kept, concerned = await policies.create(uow, body, caller.known_as, open_too=redate)
-            return respond(
-                _policy(kept, concerned if redate else None),
-                status=201,
-                version=kept.policy.version,
-                headers={"Location": f"{path}/{kept.policy.name}"},
-            )
-
-        return await once(effect, keep=not dry_run)
-
-    @routes.get(path + "/{policy}", response_model=WholePolicyView)
-    async def read_policy(caller: Reader, policy: Name) -> Response:
-        """A policy with all its versions, and the version to send as `If-Match`."""
-        async with rt.database.reading() as connection:
-            found = await store.policy_versions(connection, policy)
-        current = found[0] if found and not found[0].removed else None
-        if current is None or not _covers(caller, current.policy.product):
-            raise policies.unknown(policy)
-        versions = [PolicyVersionView(**_version(kept)) for kept in found]
-        return respond(
-            WholePolicyView(**_head(current), versions=versions), version=current.policy.version
-        )
-
-    @routes.put(path + "/{policy}", response_model=PolicyView)
-    async def change_policy(
-        policy: Name,
-        body: PolicyBody,
-        caller: Admin,
-        version: RequiredVersion,
-        redate: Redate = False,
-        dry_run: DryRun = False,
-    ) -> Response:
-        """A new version, for clocks that start later; with `redate` for the open ones, too."""
-        async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            kept, concerned = await policies.change(
-                uow, policy, body, caller.known_as, version, open_too=redate
-            )
-        return respond(_policy(kept, concerned), version=kept.policy.version)
-
-    @routes.delete(path + "/{policy}", status_code=204)
-    async def remove_policy(
-        caller: Admin,
-        policy: Name,
-        version: RequiredVersion,
-        redate: Redate = False,
-        dry_run: DryRun = False,
-    ) -> Response:
-        """Choose it for no ticket any more; without `redate` the clocks that have it keep it."""
-        async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            await policies.remove(uow, policy, caller.known_as, version, open_too=redate)
-        return Response(status_code=204)
+async def _policies(
+    connection: AsyncConnection, caller: Principal, after: str | None, most: int
+) -> list[PolicyView]:
+    """The policies in force, by name."""
+    found = await store.kept_policies(
+        connection, products=caller.readable_products, after=after, most=most
+    )
+    return [_policy(kept) for kept in found]
 
 
-def _add_ladders(routes: APIRouter, rt: Runtime[Settings]) -> None:
-    path = "/v1/sla/ladders"
+async def _read_policy(
+    connection: AsyncConnection, caller: Principal, name: str
+) -> WholePolicyView:
+    """A policy with all its versions, and the version to send as `If-Match`."""
+    found = await store.policy_versions(connection, name)
+    current = found[0] if found and not found[0].removed else None
+    if current is None or not _covers(caller, current.policy.product):
+        raise policies.unknown(name)
+    versions = [PolicyVersionView(**_version(kept)) for kept in found]
+    return WholePolicyView(**_head(current), versions=versions)
 
-    @routes.get(path, response_model=Page[LadderView])
-    async def list_ladders(
-        _caller: Reader, limit: Limit = 50, cursor: CursorParam = None
-    ) -> Response:
-        """All ladders, by name."""
-        async with rt.database.reading() as connection:
-            found = await store.kept_ladders(
-                connection, after=_NAMES.decode(cursor), most=limit + 1
-            )
-        return respond(_NAMES.page(found, limit, position=lambda kept: kept.name, item=_ladder))
 
-    @routes.post(path, response_model=LadderView, status_code=201)
-    async def create_ladder(
-        body: NewLadder, caller: Admin, once: RunOnce, dry_run: DryRun = False
-    ) -> Response:
-        """A new ladder: from now on policies may name it."""
+async def _create_policy(uow: UnitOfWork, body: NewPolicy, _: None, to: Change) -> PolicyView:
+    """A new policy, for clocks that start later; with `redate` for the open ones, too."""
+    kept, concerned = await policies.create(uow, body, to.by, open_too=to.redate)
+    return _policy(kept, concerned if to.redate else None)
 
-        async def effect(uow: UnitOfWork) -> Response:
-            rungs = await ladders.checked(uow, body)
-            kept = await ladders.create(uow, body.name, rungs, caller.known_as)
-            return respond(
-                _ladder(kept),
-                status=201,
-                version=kept.version,
-                headers={"Location": f"{path}/{kept.name}"},
-            )
 
-        return await once(effect, keep=not dry_run)
+async def _change_policy(
+    uow: UnitOfWork, name: str, body: PolicyBody, _: None, to: Change
+) -> PolicyView:
+    """A new version, for clocks that start later; with `redate` for the open ones, too."""
+    return _policy(*await policies.change(uow, name, body, to.by, to.version, open_too=to.redate))
 
-    @routes.get(path + "/{ladder}", response_model=LadderView)
-    async def read_ladder(_caller: Reader, ladder: Name) -> Response:
-        """A ladder, with the version to send as `If-Match`."""
-        async with rt.database.reading() as connection:
-            kept = await store.ladder(connection, ladder)
-        if kept is None or kept.removed:
-            raise ladders.unknown(ladder)
-        return respond(_ladder(kept), version=kept.version)
 
-    @routes.put(path + "/{ladder}", response_model=LadderView)
-    async def change_ladder(
-        ladder: Name,
-        body: LadderBody,
-        caller: Admin,
-        version: RequiredVersion,
-        dry_run: DryRun = False,
-    ) -> Response:
-        """Replace its rungs; the timers of what is open are armed anew in the background."""
-        async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            rungs = await ladders.checked(uow, body)
-            kept, concerned = await ladders.change(uow, ladder, rungs, caller.known_as, version)
-        return respond(_ladder(kept, concerned), version=kept.version)
+async def _remove_policy(uow: UnitOfWork, name: str, to: Change) -> None:
+    """Choose it for no ticket any more; without `redate` the clocks that have it keep it."""
+    await policies.remove(uow, name, to.by, to.version, open_too=to.redate)
 
-    @routes.delete(path + "/{ladder}", status_code=204)
-    async def remove_ladder(
-        caller: Admin, ladder: Name, version: RequiredVersion, dry_run: DryRun = False
-    ) -> Response:
-        """Take it away, if no policy names it."""
-        async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            await ladders.remove(uow, ladder, caller.known_as, version)
-        return Response(status_code=204)
+
+POLICIES = Kind(
+    path="/v1/sla/policies",
+    one="policy",
+    many="policies",
+    new=NewPolicy,
+    body=PolicyBody,
+    view=PolicyView,
+    whole=WholePolicyView,
+    page=_policies,
+    read=_read_policy,
+    create=_create_policy,
+    change=_change_policy,
+    remove=_remove_policy,
+    redate=Redate,
+)
+
+
+async def _ladders(
+    connection: AsyncConnection, _caller: Principal, after: str | None, most: int
+) -> list[LadderView]:
+    """All ladders, by name."""
+    return [_ladder(kept) for kept in await store.kept_ladders(connection, after=after, most=most)]
+
+
+async def _read_ladder(connection: AsyncConnection, _caller: Principal, name: str) -> LadderView:
+    """A ladder, with the version to send as `If-Match`."""
+    kept = await store.ladder(connection, name)
+    if kept is None or kept.removed:
+        raise ladders.unknown(name)
+    return _ladder(kept)
+
+
+async def _create_ladder(uow: UnitOfWork, body: NewLadder, _: None, to: Change) -> LadderView:
+    """A new ladder: from now on policies may name it."""
+    rungs = await ladders.checked(uow, body)
+    return _ladder(await ladders.create(uow, body.name, rungs, to.by))
+
+
+async def _change_ladder(
+    uow: UnitOfWork, name: str, body: LadderBody, _: None, to: Change
+) -> LadderView:
+    """Replace its rungs; the timers of what is open are armed anew in the background."""
+    rungs = await ladders.checked(uow, body)
+    return _ladder(*await ladders.change(uow, name, rungs, to.by, to.version))
+
+
+async def _remove_ladder(uow: UnitOfWork, name: str, to: Change) -> None:
+    """Take it away, if no policy names it."""
+    await ladders.remove(uow, name, to.by, to.version)
+
+
+LADDERS = Kind(
+    path="/v1/sla/ladders",
+    one="ladder",
+    many="ladders",
+    new=NewLadder,
+    body=LadderBody,
+    view=LadderView,
+    page=_ladders,
+    read=_read_ladder,
+    create=_create_ladder,
+    change=_change_ladder,
+    remove=_remove_ladder,
+)

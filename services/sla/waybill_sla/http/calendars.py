@@ -1,32 +1,33 @@
 """`/v1/sla/calendars`, and `/v1/sla/redating`."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
+from waybill_chassis.auth import Principal
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
     Cursor,
     CursorParam,
-    DryRun,
     Instant,
     Limit,
     Page,
-    RequiredVersion,
     ResponseModel,
-    RunOnce,
     respond,
 )
 from waybill_chassis.problems import invalid_field
 from waybill_chassis.service import Runtime
 
 from waybill_sla import calendars
-from waybill_sla.calendars import CalendarBody, NewCalendar, unknown
+from waybill_sla.calendars import CalendarBody, NewCalendar, Written, unknown
 from waybill_sla.domain.calendar import WEEKDAYS
 from waybill_sla.domain.ledger import ALWAYS
-from waybill_sla.http.callers import Admin, Name, Reader
+from waybill_sla.http.callers import Name, Reader
+from waybill_sla.http.named import Change, Kind, add_routes
 from waybill_sla.settings import Settings
 from waybill_sla.store import calendars as kept_calendars
 from waybill_sla.store import redatings
@@ -34,7 +35,6 @@ from waybill_sla.store.calendars import Kept
 
 PATH = "/v1/sla/calendars"
 
-_NAMES = Cursor[str]("sla calendars", str)
 _TASKS = Cursor[UUID]("sla redating", UUID)
 _LONGEST = timedelta(days=400)
 _WHOLE_WEEK = {day: [{"from": "00:00", "to": "24:00"}] for day in WEEKDAYS}
@@ -102,67 +102,59 @@ def shown(kept: Kept, redating: int | None = None) -> CalendarView:
     )
 
 
+async def _calendars(
+    connection: AsyncConnection, _caller: Principal, after: str | None, most: int
+) -> list[CalendarView]:
+    """All calendars, by name."""
+    found = await kept_calendars.calendars(connection, after=after, most=most)
+    return [shown(kept) for kept in found]
+
+
+async def _read(connection: AsyncConnection, _caller: Principal, name: str) -> CalendarView:
+    """A calendar, with the version to send as `If-Match`."""
+    return shown(await _found(connection, name))
+
+
+async def _create(uow: UnitOfWork, body: NewCalendar, what: Written, to: Change) -> CalendarView:
+    """A new calendar: from now on policies may name it."""
+    return shown(await calendars.create(uow, body.name, what, to.by))
+
+
+async def _change(
+    uow: UnitOfWork, name: str, _body: CalendarBody, what: Written, to: Change
+) -> CalendarView:
+    """Replace what it says; what is open and counts by it is dated anew in the background."""
+    return shown(*await calendars.change(uow, name, what, to.by, to.version))
+
+
+async def _remove(uow: UnitOfWork, name: str, to: Change) -> None:
+    """Take it away, if no policy uses it."""
+    await calendars.remove(uow, name, to.version)
+
+
+CALENDARS = Kind(
+    path=PATH,
+    one="calendar",
+    many="calendars",
+    new=NewCalendar,
+    body=CalendarBody,
+    view=CalendarView,
+    page=_calendars,
+    read=_read,
+    create=_create,
+    change=_change,
+    remove=_remove,
+)
+
+
 def router(rt: Runtime[Settings]) -> APIRouter:
     """Calendars, what they mean, and how far their changes have come."""
     routes = APIRouter(tags=["calendars"])
 
-    @routes.get(PATH, response_model=Page[CalendarView])
-    async def list_calendars(
-        _caller: Reader, limit: Limit = 50, cursor: CursorParam = None
-    ) -> Response:
-        """All calendars, by name."""
-        async with rt.database.reading() as connection:
-            found = await kept_calendars.calendars(
-                connection, after=_NAMES.decode(cursor), most=limit + 1
-            )
-        return respond(_NAMES.page(found, limit, position=lambda kept: kept.name, item=shown))
+    async def written(body: CalendarBody) -> Written:
+        return await calendars.written(body, rt.clock.now())
 
-    @routes.post(PATH, response_model=CalendarView, status_code=201)
-    async def create_calendar(
-        body: NewCalendar, caller: Admin, once: RunOnce, dry_run: DryRun = False
-    ) -> Response:
-        """A new calendar: from now on policies may name it."""
-        what = await calendars.written(body, rt.clock.now())
-
-        async def effect(uow: UnitOfWork) -> Response:
-            kept = await calendars.create(uow, body.name, what, caller.known_as)
-            return respond(
-                shown(kept),
-                status=201,
-                version=kept.version,
-                headers={"Location": f"{PATH}/{kept.name}"},
-            )
-
-        return await once(effect, keep=not dry_run)
-
-    @routes.get(PATH + "/{calendar}", response_model=CalendarView)
-    async def read_calendar(_caller: Reader, calendar: Name) -> Response:
-        """A calendar, with the version to send as `If-Match`."""
-        kept = await _found(rt, calendar)
-        return respond(shown(kept), version=kept.version)
-
-    @routes.put(PATH + "/{calendar}", response_model=CalendarView)
-    async def change_calendar(
-        calendar: Name,
-        body: CalendarBody,
-        caller: Admin,
-        version: RequiredVersion,
-        dry_run: DryRun = False,
-    ) -> Response:
-        """Replace what it says; what is open and counts by it is dated anew in the background."""
-        what = await calendars.written(body, rt.clock.now())
-        async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            kept, concerned = await calendars.change(uow, calendar, what, caller.known_as, version)
-        return respond(shown(kept, concerned), version=kept.version)
-
-    @routes.delete(PATH + "/{calendar}", status_code=204)
-    async def remove_calendar(
-        _caller: Admin, calendar: Name, version: RequiredVersion, dry_run: DryRun = False
-    ) -> Response:
-        """Take it away, if no policy uses it."""
-        async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            await calendars.remove(uow, calendar, version)
-        return Response(status_code=204)
+    add_routes(routes, rt, replace(CALENDARS, prepare=written))
 
     @routes.get(PATH + "/{calendar}/preview", response_model=PreviewView)
     async def preview_calendar(
@@ -176,7 +168,8 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             raise invalid_field("from", "must be a year after 1970 and before 2200")
         if not timedelta(0) < until - since <= _LONGEST:
             raise invalid_field("to", f"must be after from, by {_LONGEST.days} days at most")
-        made = (await _found(rt, calendar)).made()
+        async with rt.database.reading() as connection:
+            made = (await _found(connection, calendar)).made()
         return respond(
             PreviewView(
                 windows=[
@@ -208,9 +201,8 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     return routes
 
 
-async def _found(rt: Runtime[Settings], name: str) -> Kept:
-    async with rt.database.reading() as connection:
-        kept = await kept_calendars.calendar(connection, name)
+async def _found(connection: AsyncConnection, name: str) -> Kept:
+    kept = await kept_calendars.calendar(connection, name)
     if kept is None or kept.removed:
         raise unknown(name)
     return kept

@@ -46,19 +46,19 @@ _CONCERNED = """
     c.state IN ('running', 'paused') AND (
         c.calendar_id = CAST(:calendar_id AS uuid)
         OR c.policy_id = CAST(:policy_id AS uuid)
-        OR EXISTS (
-            SELECT FROM policies AS p
-            WHERE p.id = CAST(:policy_id AS uuid) AND NOT p.removed
-                AND num_nonnulls(p.product, p.type, p.priority, p.tier, p.tag) > 0
-                AND (p.product IS NULL OR p.product = c.product)
-                AND (p.type IS NULL OR p.type = c.type)
-                AND (p.priority IS NULL OR p.priority = c.priority)
-                AND (p.tier IS NULL OR lower(p.tier) = lower(c.tier))
-                AND (p.tag IS NULL OR p.tag = ANY (c.tags)))
+        OR NOT p.removed
+            AND num_nonnulls(p.product, p.type, p.priority, p.tier, p.tag) > 0
+            AND (p.product IS NULL OR p.product = c.product)
+            AND (p.type IS NULL OR p.type = c.type)
+            AND (p.priority IS NULL OR p.priority = c.priority)
+            AND (p.tier IS NULL OR lower(p.tier) = lower(c.tier))
+            AND (p.tag IS NULL OR p.tag = ANY (c.tags))
         OR (c.policy_id, c.policy_version) IN (
             SELECT v.policy_id, v.version FROM policy_versions AS v
             WHERE v.ladder = CAST(:ladder AS text)))
     """
+
+_AND_POLICY = "LEFT JOIN policies AS p ON p.id = CAST(:policy_id AS uuid)"
 
 # Whatever runs for the same clocks is overtaken: the new task does all of them.
 _OVERTAKE = text(
@@ -75,7 +75,7 @@ _BEGIN = text(
         id, calendar_id, policy_id, ladder, total, started_at, started_by, ended_at)
     SELECT :id, :calendar_id, :policy_id, :ladder, count(*), :now, :by,
         CASE WHEN count(*) = 0 THEN CAST(:now AS timestamptz) END
-    FROM clocks AS c WHERE {_CONCERNED}
+    FROM clocks AS c {_AND_POLICY} WHERE {_CONCERNED}
     RETURNING total
     """
 )
@@ -107,7 +107,8 @@ _NEXT = text(
         WHERE ticket_id > coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
         ORDER BY ticket_id LIMIT {_AT_ONCE}
     ), found AS (
-        SELECT ticket_id FROM page AS c WHERE {_CONCERNED} ORDER BY ticket_id LIMIT :most
+        SELECT ticket_id FROM page AS c {_AND_POLICY} WHERE {_CONCERNED}
+        ORDER BY ticket_id LIMIT :most
     )
     SELECT ARRAY(SELECT ticket_id FROM found ORDER BY ticket_id) AS ids,
         (SELECT count(*) FROM page) AS looked_at,

@@ -82,6 +82,8 @@ _LIST = text(
     """
 )
 _WAITING = text("SELECT count(*) FROM simulations WHERE ended_at IS NULL")
+# A batch is reckoned without a word to the database; whoever freezes with it loses it in a minute.
+_PATIENTLY = text("SET LOCAL idle_in_transaction_session_timeout = '60s'")
 _CLAIM = text(
     f"""
     {_FIELDS}, agreed, proposed, before_ticket FROM simulations
@@ -319,6 +321,7 @@ def _simulation(row: Any) -> Simulation:
 
 async def claim_simulation(connection: AsyncConnection) -> Task | None:
     """The oldest one that has not ended and that nobody else has at hand, until the commit."""
+    await connection.execute(_PATIENTLY)
     row = (await connection.execute(_CLAIM)).first()
     if row is None:
         return None
