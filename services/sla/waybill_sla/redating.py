@@ -90,7 +90,8 @@ async def _all_redated(
 
 
 def _redated(clock: Clock, task: Redating, agreement: Agreement, uow: UnitOfWork) -> Outcome:
-    hearing = Hearing(uow.now, str(task.id), uow.now, new_id)
+    now = usecases.present(clock, uow.now)
+    hearing = Hearing(now, str(task.id), now, new_id)
     try:
         return facts.redate(clock, hearing, agreement, anew=task.policy_id is not None)
     except Exception:

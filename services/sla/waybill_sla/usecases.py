@@ -100,10 +100,15 @@ async def _heard_whole(uow: UnitOfWork, clock: Clock, item: News, agreed: Agreem
         return _heard(whole, item, agreed, uow.now)
 
 
+def present(clock: Clock, now: datetime) -> datetime:
+    """What time it is for a clock: a timer may have told of it since this unit of work began."""
+    return max(now, clock.updated_at or now)
+
+
 def _heard(clock: Clock, item: News, agreed: Agreement, now: datetime) -> Outcome:
     match item.fact:
         case Ticket() as ticket:
-            hearing = Hearing(item.at, item.origin.cause.id, now, new_id)
+            hearing = Hearing(item.at, item.origin.cause.id, present(clock, now), new_id)
             return facts.hear_ticket(clock, ticket, hearing, agreed, again=item.again)
         case Wait() as wait:
             return facts.hear_wait(clock, wait)
