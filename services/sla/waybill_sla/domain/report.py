@@ -254,12 +254,16 @@ def _shared_out(
     ]
     first = holdings[0].since if holdings else end
     nobody = Holding(first, holdings[0].team if holdings else "", None)
+    at = 0
     for since, till in counted:
         if since < first:
             found.append(((since, min(till, first)), nobody))
-        for begins, ends, holding in spans:
-            start, stop = max(since, begins), min(till, ends)
-            if start < stop:
+        while at < len(spans) and spans[at][1] <= since:
+            at += 1
+        for begins, ends, holding in map(spans.__getitem__, range(at, len(spans))):
+            if begins >= till:
+                break
+            if (start := max(since, begins)) < (stop := min(till, ends)):
                 found.append(((start, stop), holding))
     return found
 

@@ -35,7 +35,7 @@ _PUT = text(
 _OF = text(
     """
     SELECT ticket_id, since, team, agent FROM holdings
-    WHERE ticket_id = ANY (CAST(:ids AS uuid[])) ORDER BY ticket_id, sequence
+    WHERE ticket_id = ANY (CAST(:ids AS uuid[])) ORDER BY ticket_id, since, sequence
     """
 )
 _NAMES = text("SELECT agent, name FROM agents WHERE agent = ANY (CAST(:agents AS text[]))")
