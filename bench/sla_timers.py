@@ -42,7 +42,7 @@ STREAM_PER_SECOND = 50
 HEARD_PER_SECOND = (0, 20, 200)
 """Events that the consumer hears while timers wait for it."""
 MEANWHILE_PER_SECOND = 20
-FILL_PER_SECOND = 2500
+FILL_PER_SECOND = 2000
 ONE_BY_ONE = 400
 SWEEP_SECONDS = 150.0
 """How late a sweep of five minutes is on average."""

@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from waybill_chassis.database import Database
 from waybill_sla import usecases
 from waybill_sla.store import Span
@@ -113,13 +115,43 @@ async def test_a_clock_that_jumps_forward_makes_all_due_at_once(sla: Any) -> Non
 
 
 async def test_whoever_freezes_with_a_batch_loses_it_soon(sla: Any) -> None:
-    """The server ends a claim that is silent for seconds, long before other transactions."""
-    await sla.hear(sla.ticket("urgent").opened())
+    """Its locks go with its session, long before other transactions; it comes to nothing."""
+    story = sla.ticket("urgent")
+    await sla.hear(story.opened())
     sla.clock.advance(timedelta(minutes=20))
-    async with sla.database.unit_of_work() as uow:
-        await usecases.fire(uow, Span(uow.now), most=10)
-        asked = await uow.execute(text("SHOW idle_in_transaction_session_timeout"))
-        assert asked.scalar_one() == "1s"
+
+    async def taken_over() -> int:
+        await sla.timers.turn()
+        return await breaches(sla, story)
+
+    async def frozen() -> None:
+        async with sla.database.unit_of_work() as uow:
+            fired = await usecases.fire(uow, Span(uow.now), most=10)
+            assert fired.effects
+            await until(taken_over, 1)
+
+    with pytest.raises(DBAPIError, match="connection is closed"):
+        await frozen()
+    assert await breaches(sla, story) == 1
     async with sla.database.unit_of_work() as uow:
         asked = await uow.execute(text("SHOW idle_in_transaction_session_timeout"))
         assert asked.scalar_one() == "10s"
+
+
+async def test_a_clock_that_cannot_be_judged_is_left_aside(sla: Any) -> None:
+    """However many there are, and though they came due first: they fill no batch."""
+    broken = [sla.ticket("urgent") for _ in range(4)]
+    await sla.hear(*(story.opened() for story in broken))
+    async with sla.database.unit_of_work() as uow:
+        await uow.execute(text("DELETE FROM segments"))
+    sla.clock.advance(timedelta(seconds=1))
+    sound = sla.ticket("urgent")
+    await sla.hear(sound.opened())
+    sla.clock.advance(timedelta(minutes=20))
+    timers = Timers(sla.database, batch=2)
+
+    async def fired() -> int:
+        await timers.turn()
+        return await breaches(sla, sound)
+
+    await until(fired, 1)

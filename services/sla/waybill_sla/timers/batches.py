@@ -6,7 +6,7 @@ from uuid import UUID
 LONG_SECONDS = 0.3
 """A batch that takes longer is followed by a smaller one."""
 
-ASIDE_SECONDS = 10.0
+ASIDE_SECONDS = 30.0
 """How long a clock that could not be judged is left alone."""
 
 _FEW = 20
