@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from _routing_world import Drawn
+from _routing_world import DAY, Drawn, Shift
 
 GRID = 15.0
 LONGEST = 480.0
@@ -58,7 +58,25 @@ def fewest_late(drawn: Drawn, first: int) -> int:
                 ),
             )
             best[last] = max(best[last], best[begin] + late)
-    return int(best[-1])
+    return max(int(best[-1]), _unattended(drawn, first))
+
+
+def _unattended(drawn: Drawn, first: int) -> int:
+    """Tickets that are due before anybody who could begin one is there."""
+    late = 0
+    for each in drawn.arrivals[first:]:
+        late += not any(
+            each.type in own and _there(shift, each.at, each.due)
+            for own, shift in zip(drawn.skills, drawn.shifts, strict=True)
+        )
+    return late
+
+
+def _there(shift: Shift | None, since: float, to: float) -> bool:
+    if shift is None:
+        return True
+    comes = (shift.start * 60 - since) % DAY
+    return comes <= to - since or comes > DAY - shift.hours * 60
 
 
 def _over(works: np.ndarray, room: float) -> int:

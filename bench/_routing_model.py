@@ -141,6 +141,8 @@ class _Model:
             yield self.env.timeout(start)
         while True:
             self.agents[id] = replace(self.agents[id], presence=Presence.AVAILABLE)
+            # Whoever comes at the same moment is there before the first one is served.
+            yield self.env.timeout(0)
             self.serve(id)
             yield self.env.timeout(length)
             self.agents[id] = replace(self.agents[id], presence=Presence.OFFLINE)
@@ -149,7 +151,6 @@ class _Model:
 
     def work(self, agent_id: UUID, id: UUID) -> Iterator[Any]:
         arrival = self.drawn.arrivals[id.int]
-        self.working[agent_id] = id
         self.outcome.started[id.int] = self.env.now
         took = arrival.work * self.drawn.paces[agent_id.int][arrival.type]
         yield self.env.timeout(took)
@@ -248,7 +249,8 @@ class _Model:
 
     def start(self, agent_id: UUID) -> None:
         if self.working[agent_id] is None and self.piles[agent_id] and self.agents[agent_id].ready:
-            self.env.process(self.work(agent_id, self.piles[agent_id].popleft()))
+            id = self.working[agent_id] = self.piles[agent_id].popleft()
+            self.env.process(self.work(agent_id, id))
 
     def learn(self, agent_id: UUID, type: str, took: float) -> None:
         key = agent_id, type
