@@ -69,6 +69,7 @@ class Timers:
     async def start(self) -> None:
         """Begin; a database that is away is waited for in the background."""
         self._stopping = False
+        self._storm = self._draining = None
         self._database.on_commit.append(self.wake)
         self._task = self._begin(self._run())
 

@@ -18,10 +18,10 @@ Mark = TypeVar("Mark")
 
 
 class Progress(Protocol[Mark]):
-    """Tells how far the group has read intake's topic; raises `Unavailable` if nobody knows."""
+    """Tells how far the group has read the topics; raises `Unavailable` if nobody knows."""
 
     async def mark(self) -> Mark:
-        """Where the topic ends now."""
+        """Where the topics end now."""
         ...
 
     async def reached(self, mark: Mark) -> bool:
