@@ -6,7 +6,7 @@ for all replicas of the group.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -117,3 +117,25 @@ class StreamProgress:
         if connection is not None:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
                 await asyncio.wait_for(connection.stop(), ANSWER_SECONDS)
+
+
+class Streams:
+    """Several topics that one group reads, asked as if they were one."""
+
+    def __init__(self, *streams: StreamProgress) -> None:
+        """One for each topic."""
+        self._streams = streams
+
+    async def mark(self) -> Sequence[Mark]:
+        """Where the topics end now. `Unavailable` if the broker does not answer."""
+        return [await stream.mark() for stream in self._streams]
+
+    async def reached(self, marks: Sequence[Mark]) -> bool:
+        """Whether the group has handled all that stood before these marks.
+
+        `Unavailable` if the broker does not answer.
+        """
+        for stream, mark in zip(self._streams, marks, strict=True):
+            if not await stream.reached(mark):
+                return False
+        return True

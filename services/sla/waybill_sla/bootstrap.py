@@ -5,7 +5,7 @@ from functools import partial
 from waybill.sla.v1.service_pb2_grpc import add_ClockServiceServicer_to_server
 from waybill_chassis.events import events_topic
 from waybill_chassis.process import Periodic
-from waybill_chassis.progress import StreamProgress
+from waybill_chassis.progress import StreamProgress, Streams
 from waybill_chassis.rpc import Servicer
 from waybill_chassis.service import Edges, Runtime
 
@@ -23,17 +23,21 @@ from waybill_sla.timers import Timers
 def build(rt: Runtime[Settings]) -> Edges:
     """What sla shows to the outside."""
     settings = rt.settings
-    progress = StreamProgress(settings.kafka_bootstrap_servers, events_topic("intake"), GROUP)
+    # What tickets are judged by: what was said and done, and since when nobody has them.
+    streams = [
+        StreamProgress(settings.kafka_bootstrap_servers, events_topic(owner), GROUP)
+        for owner in ("intake", "routing")
+    ]
     return Edges(
         title="Waybill sla",
         routers=[router(rt)],
         servicers=[Servicer(add_ClockServiceServicer_to_server, Clocks(rt), SERVICE)],
         consumers=[consumer(rt)],
         timers=[
-            progress,
+            *streams,
             Timers(
                 rt.database,
-                progress=progress,
+                progress=Streams(*streams),
                 wait_seconds=settings.stream_wait_seconds,
                 poll_seconds=settings.poll_seconds,
                 batch=settings.timer_batch,
