@@ -16,6 +16,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import psutil
 from waybill_chassis.migrate import migrate
 from waybill_chassis.testing.services import AWAY, migrations_of
 from waybill_chassis.testing.tokens import Mint
@@ -185,6 +186,9 @@ class Fault:
 
 
 KINDS = ("killed", "frozen", "ahead", "behind", "restarted", "postgres", "kafka")
+CALM_SECONDS = 5.0
+"""At first nothing is down, to compare with."""
+
 SERVER_SECONDS = 18.0
 """A server is hit at most so often, or nothing would ever get done."""
 
@@ -203,6 +207,7 @@ class Torment:
 
     async def run(self, seconds: float) -> None:
         """Go on for so long; when it returns everything is up again."""
+        await asyncio.sleep(CALM_SECONDS)
         began, running = time.monotonic(), set[asyncio.Task[None]]()
         # The broker last: it takes longest to come back.
         self._first = [*self.chance.sample(KINDS[:-1], len(KINDS) - 1), KINDS[-1]]
@@ -264,15 +269,17 @@ class Torment:
 
     async def _up(self, name: str) -> None:
         self.fleet.start_replica(name)
-        # It may be killed by nobody else meanwhile, but broker or database may be away.
+        # Broker or database may be away: then it is ready when they are back.
         await asyncio.to_thread(self.fleet.wait_for, name)
 
     async def _freeze(self, name: str) -> None:
         process = self.fleet.replicas[name].process.find()
         assert process is not None, f"{name} died by itself"
+        # Later on sometimes for longer than the broker waits for a member of a group.
+        long = not self._first and self.chance.random() < 0.25
         process.suspend()
         try:
-            await asyncio.sleep(self.chance.uniform(2.0, 6.0))
+            await asyncio.sleep(13.0 if long else self.chance.uniform(2.0, 6.0))
         finally:
             process.resume()
 
@@ -296,7 +303,7 @@ class Torment:
 async def _end(process: Process, number: int) -> None:
     found = process.find()
     assert found is not None, f"{process.name} died by itself"
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(psutil.NoSuchProcess):
         found.send_signal(number)
     while process.find() is not None:
         await asyncio.sleep(0.01)
