@@ -92,11 +92,12 @@ def _changes(
                 wanted[document.title] = document.kind.check(gateway, document, state)
         except Refused as refused:
             faults.extend(document.fault(fault) for fault in refused.faults)
-    joint = [(document, state) for document, state in states if together.is_joint(document)]
     concerned = 0
-    if joint and (checked := together.check(gateway, joint, faults, redate=redate)) is not None:
-        specs, concerned = checked
-        wanted |= {one.title: spec for (one, _), spec in zip(joint, specs, strict=True)}
+    for joint in together.by_place(states):
+        if (checked := together.check(gateway, joint, faults, redate=redate)) is not None:
+            specs, passed = checked
+            concerned += passed
+            wanted |= {one.title: spec for (one, _), spec in zip(joint, specs, strict=True)}
     return [
         Change(document, state, wanted[document.title])
         for document, state in states
@@ -112,12 +113,12 @@ def _write(gateway: httpx.Client, changes: Sequence[Change], *, redate: bool) ->
         first = left[0]
         batch = [first]
         if together.is_joint(first.document):
-            batch = [one for one in left if together.is_joint(one.document)]
+            batch = [one for one in left if together.go_together(one.document, first.document)]
         try:
             if together.is_joint(first.document):
                 sent = [(one.document, one.state) for one in batch]
                 if redate or any(one.word != "unchanged" for one in batch):
-                    concerned = together.write(gateway, sent, redate=redate)
+                    concerned += together.write(gateway, sent, redate=redate)
             elif first.word != "unchanged":
                 first.document.kind.write(gateway, first.document, first.state)
         except (Refused, api.Away) as error:

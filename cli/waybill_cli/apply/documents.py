@@ -107,16 +107,22 @@ def _contents(text: str) -> Iterator[tuple[Any, dict[str, int]]]:
             lines: dict[str, int] = {}
             node = loader.get_node()
             assert node is not None
-            _note(node, "", lines, set())
+            _note(node, "", lines, set(), set())
             yield loader.construct_document(node), lines
     finally:
         loader.dispose()
 
 
-def _note(node: yaml.Node, path: str, lines: dict[str, int], above: set[int]) -> None:
+def _note(
+    node: yaml.Node, path: str, lines: dict[str, int], above: set[int], seen: set[int]
+) -> None:
+    """Note where each path stands; what an alias repeats, where it stands first."""
     lines.setdefault(path, node.start_mark.line + 1)
     if id(node) in above:
+        raise yaml.MarkedYAMLError(problem="it holds itself", problem_mark=node.start_mark)
+    if id(node) in seen:
         return
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         parts = [(str(name.value), name, value) for name, value in node.value]
     elif isinstance(node, yaml.SequenceNode):
@@ -126,7 +132,7 @@ def _note(node: yaml.Node, path: str, lines: dict[str, int], above: set[int]) ->
     for name, first, value in parts:
         inner = f"{path}.{name}" if path else name
         lines[inner] = first.start_mark.line + 1
-        _note(value, inner, lines, {*above, id(node)})
+        _note(value, inner, lines, {*above, id(node)}, seen)
 
 
 def _document(place: str, content: Any, lines: dict[str, int]) -> Document | str:

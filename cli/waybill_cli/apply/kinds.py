@@ -4,8 +4,9 @@ Its routes must take `dry_run` (`DryRun` of the chassis): what is checked must n
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,14 @@ from waybill_cli import api
 
 Spec = Mapping[str, Any]
 Answer = Mapping[str, Any]
+Found = tuple[Mapping[str, str], Spec]
+"""The names of a document that there is, and what it says."""
+
+TYPES = ("technical", "account", "order", "product_inquiry", "complaint", "suggestion")
+"""The types of tickets."""
+
+AGREEMENTS = "/v1/sla/agreements"
+STAFFING = "/v1/routing/staffing"
 
 
 class Refused(Exception):
@@ -79,6 +88,10 @@ class Kind(ABC):
     def write(self, gateway: httpx.Client, document: Document, state: State) -> None:
         """Make it so, if it still stands as it was read. Raises `Refused`."""
 
+    @abstractmethod
+    def all_there_are(self, gateway: httpx.Client, products: Sequence[str]) -> Iterator[Found]:
+        """What has been set of it; where it is by product, for these."""
+
 
 @dataclass(frozen=True, slots=True)
 class Placed(Kind):
@@ -104,12 +117,24 @@ class Placed(Kind):
         """PUT it."""
         _put(gateway, state.path, document, state)
 
+    def all_there_are(self, gateway: httpx.Client, products: Sequence[str]) -> Iterator[Found]:
+        """What has been set at its addresses."""
+        # Playbooks have one of each type for all products, `*`.
+        shared = ["*"] if "type" in self.keys else []
+        values = {"product": [*products, *shared], "type": TYPES}
+        for chosen in product(*(values[key] for key in self.keys)):
+            names = dict(zip(self.keys, chosen, strict=True))
+            if spec := self.given(ask(gateway, "GET", self.path.format_map(names)).json()):
+                yield names, spec
+
 
 @dataclass(frozen=True, slots=True)
 class Listed(Kind):
     """One of a list, known by its names: POST makes it, PATCH changes what the spec says."""
 
     path: str
+    fields: tuple[str, ...]
+    """What a spec can say."""
 
     def read(self, gateway: httpx.Client, document: Document) -> State:
         """What of the spec stands in the item of the list."""
@@ -128,6 +153,17 @@ class Listed(Kind):
         """POST or PATCH it."""
         self._send(gateway, document, state, "")
 
+    def all_there_are(
+        self,
+        gateway: httpx.Client,
+        products: Sequence[str],  # noqa: ARG002 - some kinds have one for each product
+    ) -> Iterator[Found]:
+        """Those of the list that have all of the names."""
+        for item in api.pages(gateway, self.path, limit=100):
+            if all(item.get(key) for key in self.keys):
+                spec = {field: item[field] for field in self.fields if item[field]}
+                yield {key: item[key] for key in self.keys}, spec
+
     def _send(
         self, gateway: httpx.Client, document: Document, state: State, query: str
     ) -> httpx.Response:
@@ -144,12 +180,16 @@ class Named(Kind):
     path: str
     fields: tuple[str, ...]
     """What of an answer a spec says; what is empty there may as well be left out."""
+    always: frozenset[str] = field(default=frozenset(), kw_only=True)
+    """What is not left out: where it is empty that is not what it would be otherwise."""
+    built_in: str = field(default="", kw_only=True)
+    """The one that is always there and cannot be changed."""
 
     def read(self, gateway: httpx.Client, document: Document) -> State:
         """What stands in the item of the list."""
-        name = document.names["name"]
+        ((key, name),) = document.names.items()
         for item in api.pages(gateway, self.path, limit=100):
-            if item["name"] == name:
+            if item[key] == name:
                 path = f"{self.path}/{quote(name, safe='')}"
                 return State(self.given(item), path, f'"{item["version"]}"')
         return State(None, self.path, "")
@@ -172,7 +212,20 @@ class Named(Kind):
 
     def given(self, answer: Answer) -> Spec:
         """What of an answer a spec says."""
-        return {field: answer[field] for field in self.fields if answer[field]}
+        return {
+            field: answer[field] for field in self.fields if answer[field] or field in self.always
+        }
+
+    def all_there_are(
+        self,
+        gateway: httpx.Client,
+        products: Sequence[str],  # noqa: ARG002 - some kinds have one for each product
+    ) -> Iterator[Found]:
+        """Those of the list."""
+        (key,) = self.keys
+        for item in api.pages(gateway, self.path, limit=100):
+            if item[key] != self.built_in:
+                yield {key: item[key]}, self.given(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +234,17 @@ class Joint(Named):
 
     part: str
     """What they are called where they are sent together."""
+    at: str = field(default=AGREEMENTS, kw_only=True)
+    """Where they are sent."""
+
+
+class _Rules(Joint):
+    """Of the default rule only the queue can be said."""
+
+    def given(self, answer: Answer) -> Spec:
+        """What of an answer a spec says."""
+        spec = Joint.given(self, answer)
+        return {"queue": spec["queue"]} if answer["name"] == "default" else spec
 
 
 def _said(item: Answer, document: Document) -> Spec:
@@ -262,7 +326,60 @@ KINDS: Mapping[str, Kind] = {
             "/v1/sla/calendars",
             ("time_zone", "hours", "holidays", "exceptions"),
             "calendars",
+            built_in="always",
         ),
-        Listed("View", {"team": "support", "name": "Unassigned"}, "/v1/views"),
+        Listed(
+            "View",
+            {"team": "support", "name": "Unassigned"},
+            "/v1/views",
+            ("products", "filter", "sort"),
+        ),
+        Placed("RoutingSettings", {}, "/v1/routing/settings", _settings),
+        Joint(
+            "Team",
+            {"slug": "support"},
+            "/v1/teams",
+            ("name", "escalation_level"),
+            "teams",
+            at=STAFFING,
+        ),
+        Joint(
+            "Queue",
+            {"slug": "support"},
+            "/v1/queues",
+            ("team", "strategy", "needs", "at_once"),
+            "queues",
+            at=STAFFING,
+        ),
+        Joint(
+            "Agent",
+            {"email": "ana@example.com"},
+            "/v1/agents",
+            ("name", "teams", "skills", "capacity", "shifts", "absences"),
+            "agents",
+            at=STAFFING,
+            always=frozenset({"teams", "capacity"}),
+        ),
+        _Rules(
+            "RoutingRule",
+            {"name": "urgent"},
+            "/v1/routing-rules",
+            (
+                "queue",
+                "position",
+                "enabled",
+                "product",
+                "type",
+                "priority",
+                "language",
+                "tier",
+                "tags_any",
+                "tags_all",
+                "text",
+            ),
+            "rules",
+            at=STAFFING,
+            always=frozenset({"position", "enabled"}),
+        ),
     )
 }

@@ -39,7 +39,7 @@ def simulate(
     faults += [
         one.fault("is nothing that can be simulated: use policies, ladders and calendars")
         for one in found
-        if not together.is_joint(one)
+        if not together.is_agreed(one)
     ]
     if not faults and not found:
         raise StackError("there is no document in it")

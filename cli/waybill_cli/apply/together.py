@@ -9,10 +9,7 @@ import httpx
 import typer
 
 from waybill_cli import api
-from waybill_cli.apply.kinds import Document, Joint, Refused, Spec, State, ask
-
-PATH = "/v1/sla/agreements"
-PARTS = ("calendars", "ladders", "policies")
+from waybill_cli.apply.kinds import AGREEMENTS, Document, Joint, Refused, Spec, State, ask
 
 NOTHING = State(None, "", "")
 """How a document stands that is not to be written."""
@@ -28,6 +25,30 @@ def is_joint(document: Document) -> bool:
     return isinstance(document.kind, Joint)
 
 
+def go_together(one: Document, other: Document) -> bool:
+    """Whether they are checked and written at once."""
+    return is_joint(one) and is_joint(other) and _kind(one).at == _kind(other).at
+
+
+def by_place(documents: Sent) -> list[Sent]:
+    """Those that are checked and written with others, by where they are sent."""
+    places: dict[str, list[tuple[Document, State]]] = {}
+    for document, state in documents:
+        if is_joint(document):
+            places.setdefault(_kind(document).at, []).append((document, state))
+    return list(places.values())
+
+
+def is_agreed(document: Document) -> bool:
+    """Whether it belongs to what sla agrees on."""
+    return is_joint(document) and _kind(document).at == AGREEMENTS
+
+
+def place_of(documents: Sent) -> str:
+    """Where they are sent; they are all of one place."""
+    return _kind(documents[0][0]).at
+
+
 def check(
     gateway: httpx.Client, documents: Sent, faults: list[str], *, redate: bool
 ) -> tuple[list[Spec], int] | None:
@@ -36,24 +57,24 @@ def check(
     None when there is something wrong with one: that is added to the faults.
     """
     query = f"?dry_run=true&redate={str(redate).lower()}"
-    answer = answered(gateway, PATH + query, _body(documents), documents, faults)
+    answer = answered(gateway, place_of(documents) + query, _body(documents), documents, faults)
     if answer is None:
         return None
-    answers = {part: iter(answer[part]) for part in PARTS}
+    answers = {part: iter(answer[part]) for part in {_kind(one).part for one, _ in documents}}
     specs = [
         _kind(document).given(next(answers[_kind(document).part])) for document, _ in documents
     ]
-    return specs, answer["redating"]
+    return specs, answer.get("redating", 0)
 
 
 def write(gateway: httpx.Client, documents: Sent, *, redate: bool) -> int:
     """All of them or none; how many open clocks are gone through. Raises `Refused`."""
     faults: list[str] = []
-    path = f"{PATH}?redate={str(redate).lower()}"
+    path = f"{place_of(documents)}?redate={str(redate).lower()}"
     answer = answered(gateway, path, _body(documents), documents, faults)
     if answer is None:
         raise Refused(faults)
-    redating: int = answer["redating"]
+    redating: int = answer.get("redating", 0)
     return redating
 
 
@@ -114,7 +135,7 @@ def _placed(field: str, message: str, documents: Sent) -> str:
     part, place, inner = found.groups()
     mine = [document for document, _ in documents if _kind(document).part == part]
     document = mine[int(place)]
-    if inner == "name" or (inner or "").startswith("version"):
+    if inner in document.names or (inner or "").startswith("version"):
         return document.fault(f"{inner} {message}")
     return document.fault(f"spec.{inner} {message}" if inner else message)
 

@@ -107,6 +107,7 @@ TABLE = {
         DELETE /v1/routing-rules/{rule}          1333333+333
         DELETE /v1/queues/{queue}                1333333+333
         DELETE /v1/teams/{team}                  1333333+333
+        POST   /v1/routing/staffing              1333333+333
         GET    /v1/routing/settings              133+++++333
         PUT    /v1/routing/settings              1333333+333
         GET    /v1/tickets/{id}/assignment       133+4+4++43
@@ -117,9 +118,6 @@ TABLE = {
     """,
     "sla": """
         GET  /v1/sla/at-risk                     133+++++++3
-        GET  /v1/sla/report                      133+++++++3
-        GET  /v1/sla/report/breaches             133+++++++3
-        POST /v1/sla/report/rebuild              1333333+333
         GET  /v1/sla/report                      133+++++++3
         GET  /v1/sla/report/breaches             133+++++++3
         POST /v1/sla/report/rebuild              1333333+333
@@ -234,6 +232,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/routing-rules/test": {},
     "PATCH /v1/routing-rules/{rule}": {"enabled": False},
     "PUT /v1/routing-rules/{rule}": {"queue": "line"},
+    "POST /v1/routing/staffing": {"queues": [{"slug": "more", "team": "support"}]},
     "PUT /v1/routing/settings": {"weights": {"urgent": 2}},
     "POST /v1/articles": ARTICLE,
     "PATCH /v1/articles/{id}": {"summary": "Else."},

@@ -37,7 +37,7 @@ def test_a_folder_is_all_its_files_and_an_empty_document_is_none(tmp_path: Path)
     [
         (
             "kind: Settings\nspec: {}",
-            "kind must be one of Calendar, IntakeSettings, ",
+            "kind must be one of Agent, Calendar, IntakeSettings, ",
         ),
         ("kind: ProductSettings\nspec: {}", "product must be text, such as demo"),
         ("kind: ProductSettings\nproduct: 7\nspec: {}", "product must be text, such as demo"),
@@ -59,6 +59,7 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, text: str, said: 
         ("kind: [", "line 1"),
         ("kind: IntakeSettings\nspec: {a: 1, a: 2}", "line 2: a comes twice"),
         ("kind: IntakeSettings\nspec: {true: 1}", "line 2: true must be text: quote it"),
+        ("kind: IntakeSettings\nspec: &a\n  b: [*a]", "line 2: it holds itself"),
     ],
 )
 def test_what_is_no_yaml_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
@@ -89,6 +90,25 @@ def test_words_stay_words(tmp_path: Path) -> None:
         "f": "007",
         "g": 0.5,
     }
+
+
+def test_a_fault_is_found_on_its_line(tmp_path: Path) -> None:
+    """That of its path, or of the nearest above it; an alias stands where it is first written."""
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        "kind: IntakeSettings\nspec: {}\n---\nkind: IntakeSettings\nspec:\n"
+        "  a: &x\n    - b: 1\n    - b: 2\n  c: *x\n"
+    )
+    document = documents.read([str(file)])[0][1]
+    for fault, line in (
+        ("spec.a.1.b is wrong", 8),
+        ("spec.a.1.b.z is wrong", 8),
+        ("spec.c.0.b is wrong", 9),
+        ("spec is wrong", 5),
+        ("spec.d is required", 5),
+    ):
+        assert document.fault(fault) == f"{file}, document 2: {fault} (line {line})"
+    assert document.fault("there is nothing") == f"{file}, document 2: there is nothing"
 
 
 def test_the_same_thing_twice_is_a_contradiction(tmp_path: Path) -> None:

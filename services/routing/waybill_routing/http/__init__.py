@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends
 from waybill_chassis.http import MaybeCaller
 from waybill_chassis.service import Runtime
 
-from waybill_routing.http import agents, assignments, rules, settings, ways
+from waybill_routing.http import agents, assignments, rules, settings, staffing, ways
 from waybill_routing.settings import Settings
 from waybill_routing.sightings import Sightings
 
@@ -18,6 +18,6 @@ def router(rt: Runtime[Settings]) -> APIRouter:
             await sightings.see(caller)
 
     routes = APIRouter(dependencies=[Depends(seen)])
-    for part in (agents, assignments, ways, rules, settings):
+    for part in (agents, assignments, ways, rules, staffing, settings):
         routes.include_router(part.router(rt))
     return routes

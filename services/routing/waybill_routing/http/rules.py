@@ -188,9 +188,8 @@ def _add_single(routes: APIRouter, rt: Runtime[Settings]) -> None:
 async def _shown(
     uow: UnitOfWork, rule: Rule, *, status: int = 200, location: str | None = None
 ) -> Response:
-    remarks = review(await store.everything(uow.connection))
     return respond(
-        RuleWithRemarks.of(rule, remarks),
+        RuleWithRemarks.of(rule, await ruling.remarks(uow)),
         status=status,
         version=rule.version,
         location=location,

@@ -11,10 +11,12 @@ from waybill_chassis.problems import Conflict, check_version, invalid_field
 
 from waybill_routing.domain import (
     BuiltIn,
+    Remark,
     Rule,
     Taken,
     Ticket,
     is_default,
+    review,
     rule_for,
 )
 from waybill_routing.store import rules as store
@@ -121,6 +123,11 @@ def found(rules: Sequence[Rule], name: str) -> Rule:
         if name in (rule.name, str(rule.id)):
             return rule
     raise unknown("rule", name)
+
+
+async def remarks(uow: UnitOfWork) -> list[Remark]:
+    """What is odd about the rules as they are now."""
+    return review(await store.everything(uow.connection))
 
 
 async def version(uow: UnitOfWork) -> int:
