@@ -272,7 +272,9 @@ def changes(old: Target, new: Target, clock: Clock, hearing: Hearing) -> tuple[T
         # What was used up before a reopening needs no more warning.
         if new.warned_share > old.warned_share and new.breached_at == new.due_at:
             told.append(_passed(new, clock, hearing))
-        told.append(TargetBreached(new.breached_at, new.breach_event_id, new.kind, hearing.now))
+        # Whoever told of what proves it may have a clock that is a little ahead of ours.
+        detected = max(hearing.now, new.breached_at)
+        told.append(TargetBreached(new.breached_at, new.breach_event_id, new.kind, detected))
     reached = new.stopped_at is not None and new.state is not TargetState.CANCELLED
     if reached and new.stopped_at is not None and new.stopped_at != old.stopped_at:
         told.append(
