@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from waybill.common.v1.actor_pb2 import ACTOR_KIND_AGENT
 from waybill_sla import judging
 
 MINUTE = timedelta(minutes=1)
@@ -227,3 +228,35 @@ async def test_a_question_that_makes_no_sense_is_refused(
     answer = await sla.client.get("/v1/sla/report", headers=sla.mint.headers("agent"), params=query)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == field
+
+
+async def test_each_wait_for_news_counts_by_itself(sla: Any, ask: Any) -> None:
+    """Also several that begin and end in one batch; and all of them go by the ticket's type."""
+    targets = {
+        priority: {"response": "PT1H", "resolution": "P1D", "update": "PT30M"}
+        for priority in ("urgent", "high", "medium", "low")
+    }
+    answer = await sla.client.put(
+        "/v1/sla/policies/default",
+        headers=sla.mint.headers("admin") | {"If-Match": "*"},
+        json={"targets": targets},
+    )
+    assert answer.status_code == 200, answer.text
+    start, story = sla.clock.now(), sla.ticket()
+    events = [story.opened()]
+    for number in (1, 2, 5):
+        moment = start + number * 10 * MINUTE
+        story.ticket.last_public_message_at.FromDatetime(moment)
+        story.ticket.last_public_message_by = ACTOR_KIND_AGENT
+        events.append(story.replied(moment))
+    await sla.pass_time(minutes=60)
+    await sla.hear(*events)
+    found = await ask(target="update", to="2026-01-06T00:00:00Z")
+    assert came_out(found["targets"]) == {"update": (3, 0, 1)}
+    before = await outcomes(sla)
+    await sla.client.post("/v1/sla/report/rebuild", headers=sla.mint.headers("admin"))
+    await judging.rebuild(sla.database)
+    assert await outcomes(sla) == before
+    await sla.hear(story.edited("low", sla.clock.now()))
+    found = await ask(target="update", to="2026-01-06T00:00:00Z", by="priority")
+    assert {group["key"] for group in found["groups"]} == {"low"}

@@ -88,7 +88,7 @@ async def keep(connection: AsyncConnection, changes: Sequence[tuple[Clock, Clock
         has = {_key(one): one for one in verdicts(after)}
         decided += [(after, one) for key, one in has.items() if had.get(key) != one]
         gone += [key for key, one in had.items() if key not in has and not _stays(one, after)]
-        if had and _labels(before) != _labels(after):
+        if before.ticket is not None and _labels(before) != _labels(after):
             renamed.append({"id": after.ticket_id, **_labels(after)})
     if gone:
         await connection.execute(_TAKE_BACK, {"keys": _keys(gone)})
