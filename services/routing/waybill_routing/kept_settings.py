@@ -18,7 +18,7 @@ class Changeable(BaseModel):
     """How much an agent can hold who is added without a number."""
     weights: dict[Priority, Weight] = Field(default_factory=dict)
     """What a ticket of a priority counts for whoever has it; 1 where nothing is said."""
-    away_after: Duration | None = Field(default=timedelta(minutes=15), gt=timedelta(0))
+    away_after: Duration | None = Field(default=timedelta(minutes=15), ge=timedelta(minutes=2))
     """After how long without a sign of life an agent is away; null: never."""
 
 

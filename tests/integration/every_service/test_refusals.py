@@ -87,7 +87,7 @@ WRONG: list[tuple[str, str, Any, str, str]] = [
     ("routing", "PATCH /v1/agents/{id}", skill("tag", "x", 6), "skills.0.level", "at most 5"),
     ("routing", "PATCH /v1/agents/{id}", ZONE, "shifts.time_zone", "IANA database"),
     ("routing", "PUT /v1/agents/{id}/absences", GONE, "absences.0.stand_in", "must be the address"),
-    ("routing", "POST /v1/queues", {"slug": "line", "team": "none"}, "team", "a team that there is"),
+    ("routing", "POST /v1/queues", {"slug": "x", "team": "none"}, "team", "a team that there is"),
     ("routing", f"PUT {THIS}/assignment", {}, "", "either agent_id or team"),
     ("routing", f"PUT {THIS}/assignment", {"agent_id": "ana"}, "agent_id", "must be a UUID"),
     ("routing", "GET /v1/queues?cursor=abc", None, "cursor", "next_cursor of an earlier page"),
