@@ -1,5 +1,6 @@
 """Who works, what they can do and when: skills, weights, shifts, absences, presence."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -241,3 +242,35 @@ async def test_counts_that_are_wrong_are_found(routing: Any, repair: bool) -> No
         ((agent, held, load),) = await usecases.recount(uow, repair=repair)
     assert (agent.load, held, load) == (7, 1, 5)
     assert await routing.weights("ana") == (1, 5 if repair else 7)
+
+
+async def test_heavy_tickets_fill_nobody_beyond_their_capacity_whoever_races(routing: Any) -> None:
+    """Claims of one's own, tickets by hand, and the automation, all at once."""
+    await routing.settings(weights={"urgent": 3})
+    waiting = [await routing.open(priority=words.PRIORITY_URGENT) for _ in range(6)]
+    ana = await routing.add_agent("ana", capacity=7, presence="busy")
+    path = "/v1/tickets/{}/assignment"
+    answers = await asyncio.gather(
+        *(routing.claim(ticket, "ana") for ticket in waiting[:3]),
+        *(
+            routing.call("PUT", path.format(ticket.id), {"agent_id": str(ana)})
+            for ticket in waiting[3:]
+        ),
+        routing.call("PUT", f"/v1/agents/{ana}/presence", {"presence": "available"}),
+    )
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert await routing.weights("ana") == (2, 6)
+
+
+async def test_an_agent_is_removed_while_tickets_keep_coming(routing: Any) -> None:
+    """None of them is left with somebody who is gone."""
+    ana = await routing.add_agent("ana")
+    for _ in range(5):
+        await routing.open()
+    answers = await asyncio.gather(
+        routing.call("DELETE", f"/v1/agents/{ana}", match="*"),
+        *(routing.open() for _ in range(10)),
+    )
+    assert answers[0].status_code == 204, answers[0].text
+    states = await routing.rows("SELECT state, count(*) AS number FROM assignments GROUP BY state")
+    assert [(row.state, row.number) for row in states] == [("queued", 15)]
