@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from waybill_chassis.clock import ManualClock
 from waybill_chassis.problems import Unavailable
-from waybill_sla.timers.near import AHEAD_SECONDS, Near
+from waybill_sla.timers.near import MOST, Near
 from waybill_sla.timers.stream import Stream
 
 SECOND = timedelta(seconds=1)
@@ -82,14 +82,33 @@ def test_near_deadlines_are_known_until_the_clock_leaves_them() -> None:
     clock, near = ManualClock(), Near(poll_seconds=3600)
     now = clock.now()
     assert near.stale(now)
-    near.learn([now + SECOND, now + SECOND, now + 3 * SECOND], now)
+    until = near.ask(now)
+    near.learn([now + SECOND, now + SECOND, now + 3 * SECOND], now, until)
     assert not near.stale(now)
     assert near.first == now + SECOND
     assert near.pause(now) <= 1
     assert near.stale(now - SECOND)
-    assert near.stale(near.horizon(now))
-    assert near.horizon(now) >= now + timedelta(seconds=AHEAD_SECONDS)
+    assert near.stale(until)
     assert near.passed(now + 2 * SECOND) == 2
     assert near.first == now + 3 * SECOND
     near.soon(0)
     assert near.stale(now)
+
+
+def test_what_is_armed_during_a_look_is_looked_for_again() -> None:
+    """The look may have begun before that was committed."""
+    clock, near = ManualClock(), Near(poll_seconds=3600)
+    until = near.ask(clock.now())
+    near.soon(0)
+    near.learn([], clock.now(), until)
+    assert near.stale(clock.now())
+
+
+def test_of_very_many_only_the_first_are_kept() -> None:
+    """When the last of them has passed, it is time to look again."""
+    clock, near = ManualClock(), Near(poll_seconds=3600)
+    now = clock.now()
+    until = near.ask(now)
+    near.learn([now + SECOND * place / MOST for place in range(MOST)], now, until)
+    assert not near.stale(now)
+    assert near.stale(now + SECOND)

@@ -24,17 +24,16 @@ class Near:
         self._known = self._looked_at = _LONG_AGO
         self._again = 0.0
 
-    def horizon(self, now: datetime) -> datetime:
-        """Up to when to ask."""
+    def ask(self, now: datetime) -> datetime:
+        """Up to when to look; what is armed from here on makes it stale again."""
+        self._again = time.monotonic() + self._poll_seconds
         return now + timedelta(seconds=max(AHEAD_SECONDS, 2 * self._poll_seconds))
 
-    def learn(self, moments: Iterable[datetime], now: datetime) -> None:
-        """Take what was found between ever and the horizon of `now`."""
+    def learn(self, moments: Iterable[datetime], now: datetime, until: datetime) -> None:
+        """Take what was found, at most `MOST`, in a look at `now`."""
         self._moments = deque(moments)
-        full = len(self._moments) >= MOST
-        self._known = self._moments[-1] if full else self.horizon(now)
+        self._known = self._moments[-1] if len(self._moments) >= MOST else until
         self._looked_at = now
-        self._again = time.monotonic() + self._poll_seconds
 
     def soon(self, seconds: float) -> None:
         """Look again no later than that."""

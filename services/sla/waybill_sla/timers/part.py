@@ -140,13 +140,11 @@ class Timers:
 
     async def _look(self) -> None:
         now = self._clock.now()
+        until = self._near.ask(now)
+        span = replace(self._later(until), aside=self._aside.tickets())
         async with self._database.reading() as connection:
-            found = await store.near(
-                connection,
-                replace(self._later(self._near.horizon(now)), aside=self._aside.tickets()),
-                MOST,
-            )
-        self._near.learn(found, now)
+            found = await store.near(connection, span, MOST)
+        self._near.learn(found, now, until)
 
     def _later(self, until: datetime) -> Span:
         """What is no part of the storm."""
