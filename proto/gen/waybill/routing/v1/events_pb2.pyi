@@ -288,7 +288,9 @@ Global___TriageSuggestion: _TypeAlias = TriageSuggestion  # noqa: Y015
 
 @_typing.final
 class AgentPresenceChanged(_message.Message):
-    """An agent came, went, or was changed (teams, skills, capacity). Key and `ce_subject` are the agent's id."""
+    """An agent came, went, fell silent, began or ended a shift or an absence, or was changed (teams, skills, capacity). Key
+    and `ce_subject` are the agent's id.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -304,7 +306,7 @@ class AgentPresenceChanged(_message.Message):
 
     @_builtins.property
     def cause(self) -> _actor_pb2.Cause:
-        """The request that led to it."""
+        """The request that led to it, or the timer."""
 
     @_builtins.property
     def agent_state(self) -> _assignment_pb2.AgentState:
