@@ -141,6 +141,27 @@ async def test_who_knows_the_submitter_or_a_linked_ticket_has_the_next_one_too(
     assert await owner(routing, linked) == "Ana"
 
 
+async def test_what_presses_is_found_however_much_is_older_or_overdue(routing: Any) -> None:
+    """With sla away: by the usual targets of the priorities."""
+    await shape(routing, strategy="smart", at_once=1)
+    await routing.add_agent("ana")
+    first = await routing.open(type=ORDER)
+    hour = timedelta(hours=1)
+    now = routing.service.clock.now()
+    tickets = [
+        routing.ticket(type=ORDER, priority=priority, opened_at=now - hour * hours)
+        for priority, hours in [
+            *((words.PRIORITY_LOW, each) for each in range(30)),
+            *((words.PRIORITY_HIGH, 3) for _ in range(30)),
+            (words.PRIORITY_URGENT, 0),
+        ]
+    ]
+    await routing.hear(*map(routing.opened, tickets))
+    await routing.hear(routing.moved(first, words.STATUS_CLOSED, 2))
+    assert await owner(routing, tickets[-1]) == "Ana"
+    assert "only 15 min left" in (await routing.assignment(tickets[-1]))["why"]
+
+
 class Sla(sla_grpc.ClockServiceServicer):
     """An sla that knows when some tickets are due."""
 

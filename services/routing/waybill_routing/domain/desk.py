@@ -27,6 +27,7 @@ from waybill_routing.domain.strategies import (
     Knowledge,
     Roster,
     choose,
+    due,
     match,
 )
 from waybill_routing.domain.vacancies import Vacancy, vacancies
@@ -276,6 +277,9 @@ class Desk:
         )
 
     def _enqueue(self, case: Case, queue: Queue, why: str) -> None:
+        if queue.strategy is Strategy.SMART:
+            # Until sla has said when: what is not known to be due would be passed over.
+            case = replace(case, due_at=due(case))
         self._step(
             case,
             replace(

@@ -64,8 +64,10 @@ _LOCK_WAITING = text(
     % ("(v.queue IS NULL OR a.queue = v.queue)", "a.urgency, a.risk_share DESC, a.opened_at")
 )
 
-# For `smart`: what presses is among what is due first, the rest is served by how long it waited.
-_LOCK_FIRST_DUE = text(_WAITING % ("a.queue = v.queue", "a.due_at"))
+# For `smart`: what presses is among what is due next, what is forgotten among what has been due for
+# longest; the rest is served by how long it has waited.
+_LOCK_DUE_NEXT = text(_WAITING % ("a.queue = v.queue AND a.due_at >= :now", "a.due_at"))
+_LOCK_OVERDUE = text(_WAITING % ("a.queue = v.queue AND a.due_at < :now", "a.due_at"))
 _LOCK_OLDEST = text(_WAITING % ("a.queue = v.queue", "a.opened_at"))
 _MORE = 20
 """So many more than there are places are looked at by `smart`, to choose among."""
@@ -201,12 +203,15 @@ async def lock_waiting(
     smart = [each for each in vacancies if each.smart]
     for statement, own, more in (
         (_LOCK_WAITING, [each for each in vacancies if not each.smart], 0),
-        (_LOCK_FIRST_DUE, smart, _MORE),
+        (_LOCK_DUE_NEXT, smart, _MORE),
+        (_LOCK_OVERDUE, smart, _MORE),
         (_LOCK_OLDEST, smart, _MORE),
     ):
         if own:
             told = json.dumps([_vacancy(each, more) for each in own])
-            rows = await uow.execute(statement, {"vacancies": told, "but": [*but, *found]})
+            rows = await uow.execute(
+                statement, {"vacancies": told, "but": [*but, *found], "now": uow.now}
+            )
             found |= {case.id: case for case in map(case_of, rows)}
     return list(found.values())
 
