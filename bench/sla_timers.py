@@ -42,7 +42,6 @@ STREAM_PER_SECOND = 50
 HEARD_PER_SECOND = (0, 20, 200)
 """Events that the consumer hears while timers wait for it."""
 MEANWHILE_PER_SECOND = 20
-FILL_PER_SECOND = 2000
 ONE_BY_ONE = 400
 SWEEP_SECONDS = 150.0
 """How late a sweep of five minutes is on average."""
@@ -86,19 +85,21 @@ class Storm:
 
 
 async def storm(bench: Bench, count: int) -> Storm:
-    """So many due in one instant, and a few a second in the time that they take."""
+    """So many due at the instant at which timers begin, and a few a second while they drain."""
     plain = await one_by_one(bench)
+    await bench.timers.stop()
+    tickets = await due(bench.admin, datetime.now(UTC), timedelta(0), count)
     await bench.admin.execute("VACUUM ANALYZE")
-    # None is due before all are there.
-    instant = datetime.now(UTC) + timedelta(seconds=5 + count / FILL_PER_SECOND)
-    tickets = await due(bench.admin, instant, timedelta(0), count)
+    instant = datetime.now(UTC) + timedelta(seconds=3 + count / 20_000)
     step = timedelta(seconds=1 / MEANWHILE_PER_SECOND)
-    others = await due(bench.admin, instant + step, step, max(40, count // 100))
-    assert datetime.now(UTC) < instant, "filling in took too long"
+    others = await due(bench.admin, instant + step, step, max(40, count // 50))
+    await asyncio.sleep((instant - datetime.now(UTC)).total_seconds())
+    instant = datetime.now(UTC)
+    await bench.timers.start()
     await bench.timers.until(list(tickets))
     over = max(bench.timers.committed[id] for id in tickets)
     took = (over - instant).total_seconds()
-    meanwhile = {id: moment for id, moment in others.items() if moment < over}
+    meanwhile = {id: moment for id, moment in others.items() if instant < moment < over}
     await bench.timers.until(list(others))
     everyone = [*tickets, *others]
     await bench.reader.until(everyone)

@@ -143,11 +143,14 @@ BREATH = 20
 """After so many clocks of a batch others have their turn in the process."""
 
 
-async def fire(uow: UnitOfWork, span: store.Span, *, most: int) -> Fired:
-    """Do what is due in `span`, of about `most` timers; whatever is stale just goes away."""
+async def fire(uow: UnitOfWork, span: store.Span, *, most: int, patience: float = 1.0) -> Fired:
+    """Do what is due in `span`, of about `most` timers; whatever is stale just goes away.
+
+    Whoever freezes for more than `patience` seconds meanwhile loses what it has in hand.
+    """
     # The clock may have been set back since.
     span = replace(span, until=min(span.until, uow.now))
-    claimed = await store.claim(uow.connection, span, most)
+    claimed = await store.claim(uow.connection, span, most, patience)
     fired = Fired(claimed.timers, full=claimed.timers >= most)
     if not claimed.clocks:
         return fired

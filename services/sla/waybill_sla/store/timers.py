@@ -9,9 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from waybill_sla.store.clocks import Loaded, complete
 
-FREEZE_SECONDS = 1
-"""Whoever is silent for so long with clocks in hand loses them: it may be frozen."""
-
 EVER = datetime.min.replace(tzinfo=UTC)
 
 _LOOK_PAST = 2000
@@ -20,9 +17,9 @@ _LOOK_PAST = 2000
 # Only clocks are locked, so replicas cannot get into a deadlock over the timers of one. A clock
 # that somebody has is skipped, also one that a consumer has: it is looked at again soon.
 _CLAIM = text(
-    f"""
+    """
     SELECT c.* FROM (
-        SELECT set_config('idle_in_transaction_session_timeout', '{FREEZE_SECONDS}s', true)
+        SELECT set_config('idle_in_transaction_session_timeout', :patience, true)
     ) AS b (brisk) CROSS JOIN (
         SELECT ticket_id FROM timers
         WHERE due_at > :after AND due_at <= :until AND ticket_id <> ALL (CAST(:aside AS uuid[]))
@@ -60,14 +57,18 @@ class Claimed:
     timers: int
 
 
-async def claim(connection: AsyncConnection, span: Span, most: int) -> Claimed:
-    """The clocks of about `most` timers of a span that nobody else has at hand, locked."""
+async def claim(connection: AsyncConnection, span: Span, most: int, patience: float) -> Claimed:
+    """The clocks of about `most` timers of a span that nobody else has at hand, locked.
+
+    Whoever is silent for more than `patience` seconds then loses them: it may be frozen.
+    """
     asked = {
         "after": span.after,
         "until": span.until,
         "aside": list(span.aside),
         "most": most,
         "looked_at": most + _LOOK_PAST,
+        "patience": f"{round(patience * 1000)}ms",
     }
     rows = (await connection.execute(_CLAIM, asked)).all()
     once = {row.ticket_id: row for row in rows}

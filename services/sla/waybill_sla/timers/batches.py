@@ -9,6 +9,12 @@ LONG_SECONDS = 0.3
 ASIDE_SECONDS = 30.0
 """How long a clock that could not be judged is left alone."""
 
+PATIENCE_SECONDS = 1.0
+"""How long a process may be silent in the middle of a batch before it counts as frozen."""
+
+MOST_PATIENCE_SECONDS = 10.0
+"""The same where the process is slow, because others keep it or its machine busy."""
+
 _FEW = 20
 
 
@@ -18,9 +24,11 @@ class Size:
     def __init__(self, most: int) -> None:
         """At most so many."""
         self._limit = self.most = most
+        self.patience = PATIENCE_SECONDS
 
     def fit(self, took: float) -> None:
         """After a batch that took so many seconds."""
+        self.patience = min(max(PATIENCE_SECONDS, 5 * took), MOST_PATIENCE_SECONDS)
         if took > LONG_SECONDS:
             self.most = max(self.most // 2, min(_FEW, self._limit))
         elif took < LONG_SECONDS / 2:
@@ -29,6 +37,7 @@ class Size:
     def halve(self) -> None:
         """After a batch that failed."""
         self.most = max(self.most // 2, 1)
+        self.patience = min(3 * self.patience, MOST_PATIENCE_SECONDS)
 
 
 class Aside:

@@ -175,7 +175,10 @@ class Timers:
         try:
             async with self._database.unit_of_work() as uow:
                 fired = await usecases.fire(
-                    uow, replace(span, aside=self._aside.tickets()), most=size.most
+                    uow,
+                    replace(span, aside=self._aside.tickets()),
+                    most=size.most,
+                    patience=size.patience,
                 )
         except BaseException as error:
             # What fails in one go may do in parts.
