@@ -86,7 +86,8 @@ def from_ticket(message: ticket_pb2.Ticket, sequence: int) -> Ticket:
         type=word(ticket_enums_pb2.TicketType, message.type),
         priority=word(ticket_enums_pb2.Priority, message.priority),
         status=word(ticket_enums_pb2.Status, message.status),
-        language=message.language,
+        # Whatever its case: that of a skill or a rule is small.
+        language=message.language.lower(),
         tags=tuple(message.tags),
         tier=message.submitter.tier,
         opened_at=moment(message, "created_at"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import product
+from itertools import product, takewhile
 
 from waybill_routing.domain.entities import Rule
 from waybill_routing.domain.rules import CONDITIONS, is_default, says, words
@@ -62,14 +62,18 @@ def _remarks(rule: Rule, earlier: Sequence[Rule], later: Sequence[Rule]) -> Iter
         after = tuple(one.name for one in later if not is_default(one))
         rest = f": {', '.join(after)} will never be asked" if after else ", like the default rule"
         yield Remark(rule.name, Oddity.MATCHES_EVERYTHING, f"takes every ticket{rest}", after)
-    for one in later:
-        if one.position == rule.position and one.queue != rule.queue and _may_both(rule, one):
-            yield Remark(
-                rule.name,
-                Oddity.CONTRADICTS,
-                f"stands at the same position as {one.name}, and a ticket can fit both",
-                (one.name,),
-            )
+    level = tuple(
+        one.name
+        for one in takewhile(lambda one: one.position == rule.position, later)
+        if one.queue != rule.queue and _may_both(rule, one)
+    )
+    if level:
+        yield Remark(
+            rule.name,
+            Oddity.CONTRADICTS,
+            f"stands at the same position as {', '.join(level)}, which a ticket can fit as well",
+            level,
+        )
 
 
 def _conditions(rule: Rule) -> tuple[frozenset[str], ...]:
