@@ -83,11 +83,18 @@ async def written(documents: Documents, now: datetime) -> list[Written]:
 
 
 async def agree(
-    uow: UnitOfWork, documents: Documents, what: Iterable[Written], by: str, *, open_too: bool
+    uow: UnitOfWork,
+    documents: Documents,
+    what: Iterable[Written],
+    by: str,
+    *,
+    open_too: bool = False,
+    to_see: bool = False,
 ) -> Agreed:
     """Write all of it, or raise one problem that names all that is wrong.
 
-    With `open_too` the policies count for open clocks as well; calendars and ladders always do.
+    With `open_too` the policies count for open clocks as well; calendars and ladders always do,
+    unless it is only written `to_see` what it would be.
     """
     await change_alone(uow.connection)
     wrong, agreed = _Wrong(), Agreed()
@@ -99,11 +106,15 @@ async def agree(
             rungs[place] = await ladders.checked(uow, ladder)
     for place, (document, meant) in enumerate(zip(documents.calendars, what, strict=True)):
         with wrong.at("calendars", place):
-            agreed.calendars.append(await _calendar(uow, document, meant, by, agreed))
+            agreed.calendars.append(
+                await _calendar(uow, document, meant, by, agreed, to_see=to_see)
+            )
     for place, ladder in enumerate(documents.ladders):
         with wrong.at("ladders", place):
             # One whose rungs are refused is looked for by no policy in vain.
-            agreed.ladders.append(await _ladder(uow, ladder, rungs[place] or (), by, agreed))
+            agreed.ladders.append(
+                await _ladder(uow, ladder, rungs[place] or (), by, agreed, to_see=to_see)
+            )
     for place, policy in enumerate(documents.policies):
         with wrong.at("policies", place):
             agreed.policies.append(await _policy(uow, policy, by, agreed, open_too=open_too))
@@ -112,21 +123,41 @@ async def agree(
 
 
 async def _calendar(
-    uow: UnitOfWork, document: CalendarDocument, what: Written, by: str, agreed: Agreed
+    uow: UnitOfWork,
+    document: CalendarDocument,
+    what: Written,
+    by: str,
+    agreed: Agreed,
+    *,
+    to_see: bool,
 ) -> Kept:
     before = await calendar(uow.connection, document.name)
     if _is_new(document.version, before.version if before and not before.removed else 0):
         return await calendars.create(uow, document.name, what, by)
-    return _counted(agreed, *await calendars.change(uow, document.name, what, by, document.version))
+    return _counted(
+        agreed,
+        *await calendars.change(
+            uow, document.name, what, by, document.version, open_too=not to_see
+        ),
+    )
 
 
 async def _ladder(
-    uow: UnitOfWork, document: LadderDocument, rungs: Ladder, by: str, agreed: Agreed
+    uow: UnitOfWork,
+    document: LadderDocument,
+    rungs: Ladder,
+    by: str,
+    agreed: Agreed,
+    *,
+    to_see: bool,
 ) -> KeptLadder:
     before = await store.ladder(uow.connection, document.name)
     if _is_new(document.version, before.version if before and not before.removed else 0):
         return await ladders.create(uow, document.name, rungs, by)
-    return _counted(agreed, *await ladders.change(uow, document.name, rungs, by, document.version))
+    return _counted(
+        agreed,
+        *await ladders.change(uow, document.name, rungs, by, document.version, open_too=not to_see),
+    )
 
 
 async def _policy(

@@ -154,7 +154,13 @@ async def create(uow: UnitOfWork, name: str, what: Written, by: str) -> Kept:
 
 
 async def change(
-    uow: UnitOfWork, name: str, what: Written, by: str, expected_version: int | None
+    uow: UnitOfWork,
+    name: str,
+    what: Written,
+    by: str,
+    expected_version: int | None,
+    *,
+    open_too: bool = True,
 ) -> tuple[Kept, int]:
     """Another version of it, by which its open clocks are dated anew; how many these are."""
     await store.change_alone(uow.connection)
@@ -172,7 +178,7 @@ async def change(
             changed_by=by,
         ),
     )
-    return kept, await redate(uow, Scope(calendar_id=kept.id), by)
+    return kept, await redate(uow, Scope(calendar_id=kept.id), by) if open_too else 0
 
 
 async def remove(uow: UnitOfWork, name: str, expected_version: int | None) -> None:

@@ -153,7 +153,13 @@ async def create(uow: UnitOfWork, name: str, rungs: Ladder, by: str) -> KeptLadd
 
 
 async def change(
-    uow: UnitOfWork, name: str, rungs: Ladder, by: str, expected_version: int | None
+    uow: UnitOfWork,
+    name: str,
+    rungs: Ladder,
+    by: str,
+    expected_version: int | None,
+    *,
+    open_too: bool = True,
 ) -> tuple[KeptLadder, int]:
     """Other rungs; how many open clocks are gone through, to arm their timers anew.
 
@@ -166,7 +172,7 @@ async def change(
     if rungs == before.rungs:
         return before, 0
     kept = await _put(uow, KeptLadder(name, before.version + 1, rungs, False, uow.now, by))
-    return kept, await redate(uow, Scope(ladder=name), by)
+    return kept, await redate(uow, Scope(ladder=name), by) if open_too else 0
 
 
 async def remove(uow: UnitOfWork, name: str, by: str, expected_version: int | None) -> None:

@@ -59,7 +59,7 @@ async def ask(
     numbers = rules(await uow.settings())
     agreed = await simulations.as_it_stands(uow.connection, numbers)
     await simulations.savepoint(uow.connection)
-    await agree(uow, proposal, what, by, open_too=False)
+    await agree(uow, proposal, what, by, to_see=True)
     proposed = await simulations.as_it_stands(uow.connection, numbers)
     await simulations.undo(uow.connection)
     await simulations.prune(uow.connection, uow.now - simulations.KEPT)

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 from waybill_sla import simulating
 
 HOUR = timedelta(hours=1)
@@ -115,6 +117,14 @@ async def test_a_calendar_and_a_ladder_are_tried_with_the_policy_that_names_them
     assert fired["night", "left"] == (0, 1)
     assert fired["default", "urgent_unassigned"] == (1, 0)
     assert (await sla.client.get("/v1/sla/calendars/office", headers=admin)).status_code == 404
+    edited = {"name": "default", "rungs": [rung | {"level": "tech_team"}]}
+    found = await simulate(sla, admin, ladders=[edited])
+    fired = {(o["ladder"], o["rung"]): (o["before"], o["after"]) for o in found["escalations"]}
+    assert fired["default", "left"] == (0, 1)
+    assert fired["default", "urgent_unassigned"] == (1, 0)
+    assert (await sla.client.get("/v1/sla/ladders/default", headers=admin)).json()["version"] == 1
+    redating = await sla.client.get("/v1/sla/redating", headers=admin)
+    assert redating.json()["items"] == []
 
 
 async def test_a_ticket_from_before_facts_were_kept_is_replayed_from_its_ledger(
@@ -159,6 +169,30 @@ async def test_a_simulation_goes_on_where_another_process_has_left_it(
     assert scores(done, "response", "before") == {"medium": (0, 4)}
     items = (await sla.client.get("/v1/sla/simulations", headers=admin)).json()["items"]
     assert items == [done]
+
+
+async def test_a_simulation_that_fails_says_so_and_holds_up_none(
+    sla: Any, admin: dict[str, str]
+) -> None:
+    """With the reason; a ticket that cannot be replayed is only left out."""
+    story, broken = sla.ticket(), sla.ticket()
+    await sla.hear(story.opened(), broken.opened())
+    await sla.pass_time(minutes=1)
+    async with sla.database.unit_of_work() as uow:
+        await uow.execute(
+            text("UPDATE heard SET fact = fact || '{\"riddle\": 1}' WHERE ticket_id = :id"),
+            {"id": UUID(broken.id)},
+        )
+    body = {"policies": [{"name": "x", "selector": {"tag": "x"}, "targets": EASY}]}
+    failing = await sla.client.post("/v1/sla/simulations", json=body, headers=admin)
+    async with sla.database.unit_of_work() as uow:
+        await uow.execute(text("UPDATE simulations SET agreed = '{}'"))
+    with capture_logs():
+        found = await simulate(sla, admin, **body)
+    assert (found["done"], found["left_out"]) == (2, 1)
+    failed = (await sla.client.get(failing.headers["location"], headers=admin)).json()
+    assert (failed["state"], failed["done"]) == ("failed", 0)
+    assert "ladders" in failed["failure"]
 
 
 async def test_a_proposal_that_cannot_be_is_refused_with_its_place(
