@@ -1,5 +1,6 @@
 """Protobuf <-> domain."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -14,8 +15,9 @@ from waybill_chassis.events import InvalidEvent, ticket_id
 from waybill_chassis.times import duration, moment, timestamp
 from waybill_chassis.words import number, word
 
-from waybill_sla.domain import ledger, telling
+from waybill_sla.domain import telling
 from waybill_sla.domain.clock import Clock, Target
+from waybill_sla.domain.lines import Line
 from waybill_sla.domain.report import Presence
 from waybill_sla.domain.ticket import Ticket, Wait
 from waybill_sla.domain.words import Priority, Status
@@ -134,8 +136,8 @@ def _to_target(clock: Clock, target: Target, at: datetime) -> clock_pb2.Target:
     )
 
 
-def to_segments(clock: Clock, now: datetime) -> list[clock_pb2.Segment]:
-    """The ledger as others see it, as of now."""
+def to_segments(lines: Iterable[Line]) -> list[clock_pb2.Segment]:
+    """The ledger as others see it."""
     return [
         clock_pb2.Segment(
             kind=number(clock_pb2.SegmentKind, line.kind),
@@ -144,8 +146,11 @@ def to_segments(clock: Clock, now: datetime) -> list[clock_pb2.Segment]:
             working_time=duration(line.working_time),
             status=number(words.Status, line.status),
             event_id=line.event_id,
+            began=number(clock_pb2.SegmentBeginning, line.began),
+            policy_id=str(line.terms.dating.policy_id) if line.terms else "",
+            policy_version=line.terms.dating.policy_version if line.terms else 0,
         )
-        for line in ledger.lines(clock.segments, now, clock.calendar)
+        for line in lines
     ]
 
 

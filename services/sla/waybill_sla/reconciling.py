@@ -30,6 +30,8 @@ _TICKET_FIELDS = (
     "reopenings",
     "submitter_id",
     "submitter_email",
+    "tier",
+    "tags",
 )
 
 _WAIT_FIELDS = ("unassigned_since", "team", "agent")

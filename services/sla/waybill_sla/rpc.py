@@ -19,12 +19,14 @@ from waybill_chassis.rpc.streaming import AT_ONCE, asked_ids, pages
 from waybill_chassis.service import Runtime
 from waybill_chassis.times import moment, timestamp
 
-from waybill_sla import events, store
+from waybill_sla import events, ledgers, store
 from waybill_sla.domain.clock import Clock
 from waybill_sla.reconciling import owners
 from waybill_sla.settings import Settings
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["ClockService"].full_name
+
+_MOST_STRETCHES = 1000
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Place = tuple[datetime, UUID]
@@ -44,7 +46,7 @@ class Clocks(ClockServiceServicer):
         request: service_pb2.GetClockRequest,
         _context: _Context,
     ) -> service_pb2.GetClockResponse:
-        """A ticket's clock with its whole ledger."""
+        """A ticket's clock with its ledger."""
         caller = authorize("service", "agent")
         id = parse_id(request.ticket_id)
         found = {} if id is None else await self._told([id])
@@ -53,13 +55,13 @@ class Clocks(ClockServiceServicer):
             raise unknown_ticket(request.ticket_id)
         if not caller.can_see_product(clock.ticket.product):
             raise unknown_ticket(request.ticket_id)
-        async with self._rt.database.reading() as connection:
-            clock = (await store.whole(connection, [clock]))[clock.ticket_id]
         now = self._rt.clock.now()
+        async with self._rt.database.reading() as connection:
+            lines = await ledgers.last_lines(connection, clock, now, _MOST_STRETCHES)
         return service_pb2.GetClockResponse(
             clock=events.to_clock(clock),
             sequence=sequence,
-            segments=events.to_segments(clock, now),
+            segments=events.to_segments(lines),
             remaining=[events.to_remaining(clock, target, now) for target in clock.targets],
         )
 

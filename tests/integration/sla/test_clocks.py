@@ -296,3 +296,52 @@ async def test_a_later_question_has_a_target_where_the_policy_says_so(sla: Any) 
     met = (await sla.told(story))[-1]
     assert (met.kind, met.late) == (words.TARGET_KIND_NEXT_RESPONSE, True)
     assert met.elapsed.ToTimedelta() == 5 * HOUR
+
+
+async def test_a_reopened_ticket_is_breached_anew_and_escalated_anew(sla: Any) -> None:
+    """Solved too late and reopened it is overdue at once: told as of the reopening, once."""
+    start = sla.clock.now()
+    story = sla.ticket("high")
+    await sla.hear(story.opened(), story.replied(start), story.assigned(start))
+    await sla.pass_time(hours=25)
+    await sla.hear(story.moved("resolved", start + 26 * HOUR))
+    before = len(await sla.names(story))
+    reopened = start + 30 * HOUR
+    sla.clock.advance(5 * HOUR)
+    again = story.moved("in_progress", reopened)
+    await sla.hear(again)
+    await sla.pass_time(hours=1)
+    told = await sla.told(story, before)
+    resumed, breached, escalated = told
+    assert isinstance(resumed, events_pb2.ClockResumed)
+    assert isinstance(breached, events_pb2.TargetBreached)
+    assert breached.due_at.ToDatetime(tzinfo=start.tzinfo) == reopened
+    assert breached.cause.id == again.id
+    resolution = target(breached, words.TARGET_KIND_RESOLUTION)
+    assert resolution.due_at.ToDatetime(tzinfo=start.tzinfo) == start + 24 * HOUR
+    assert resolution.breached_at.ToDatetime(tzinfo=start.tzinfo) == reopened
+    assert (escalated.rung, escalated.previous_level) == ("resolution_breached", 0)
+    await sla.hear(story.moved("resolved", start + 32 * HOUR))
+    met = (await sla.told(story))[-1]
+    assert (type(met), met.late) == (events_pb2.TargetMet, True)
+
+
+async def test_a_reopened_ticket_with_time_left_is_warned_and_breached_by_the_clock(
+    sla: Any,
+) -> None:
+    """What was passed before is told at the reopening, by its highest share; then the rest."""
+    start = sla.clock.now()
+    story = sla.ticket("high")
+    await sla.hear(story.opened(), story.replied(start), story.assigned(start))
+    await sla.pass_time(hours=19)
+    await sla.hear(story.moved("resolved", start + 19 * HOUR))
+    before = len(await sla.names(story))
+    sla.clock.advance(10 * HOUR)
+    await sla.hear(story.moved("in_progress", start + 29 * HOUR))
+    await sla.pass_time(minutes=1)
+    await sla.pass_time(hours=3)
+    await sla.pass_time(hours=3)
+    told = await sla.told_at(story, before)
+    at_risk = [(m.share, at) for m, at in told if isinstance(m, events_pb2.TargetAtRisk)]
+    assert at_risk == [(0.75, start + 29 * HOUR), (0.9, start + 31.6 * HOUR)]
+    assert [at for m, at in told if isinstance(m, events_pb2.TargetBreached)] == [start + 34 * HOUR]

@@ -3,11 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
 from waybill.common.v1 import ticket_enums_pb2 as words
 from waybill.common.v1.actor_pb2 import ACTOR_KIND_AGENT
 from waybill.sla.v1 import events_pb2
 
 HOUR = timedelta(hours=1)
+_DURATION = TypeAdapter(timedelta)
 
 
 async def test_a_ticket_shows_what_is_left_and_its_ledger(sla: Any) -> None:
@@ -40,6 +42,47 @@ async def test_a_ticket_shows_what_is_left_and_its_ledger(sla: Any) -> None:
         ("running", "pending", "PT1H", opened.id),
         ("paused", "awaiting_user", "PT2H", asked.id),
     ]
+
+
+async def test_a_long_ledger_comes_in_pages_that_add_up(sla: Any) -> None:
+    """Each line has terms and cause; what they count for a target is what elapsed of it."""
+    start = sla.clock.now()
+    story = sla.ticket("low")
+    opened = story.opened()
+    events = [opened]
+    for hour in range(1, 21):
+        status = "awaiting_user" if hour % 2 else "in_progress"
+        events.append(story.moved(status, start + hour * HOUR))
+    edited = story.edited("medium", start + 20 * HOUR + HOUR / 2)
+    await sla.hear(*events)
+    await sla.hear(edited)
+    sla.clock.advance(30 * HOUR)
+    agent = sla.mint.headers("agent", products=("demo",))
+    lines: list[Any] = []
+    cursor = ""
+    while cursor is not None:
+        path = f"/v1/tickets/{story.id}/sla?limit=4{cursor}"
+        body = (await sla.client.get(path, headers=agent)).json()
+        lines += body["ledger"]
+        cursor = body["next_cursor"] and f"&cursor={body['next_cursor']}"
+    assert len(lines) == 22
+    assert [line["began"] for line in lines] == ["opened", *["moved"] * 20, "recomputed"]
+    assert [line["event_id"] for line in lines] == [event.id for event in (*events, edited)]
+    assert {line["terms"]["priority"] for line in lines[:-1]} == {"low"}
+    assert lines[-1]["terms"] == {
+        "policy": "default",
+        "policy_version": 1,
+        "calendar": "always",
+        "calendar_version": 1,
+        "priority": "medium",
+        "type": "technical",
+    }
+    for target in ("response", "resolution"):
+        counted = [_DURATION.validate_python(line["counts"].get(target, "PT0S")) for line in lines]
+        assert sum(counted, timedelta(0)) == 20 * HOUR
+        assert body[target]["elapsed"] == "PT20H"
+    wrong = await sla.client.get(f"/v1/tickets/{story.id}/sla?cursor=x", headers=agent)
+    assert wrong.status_code == 422
 
 
 async def test_only_those_see_a_clock_whom_the_ticket_concerns(sla: Any) -> None:

@@ -2,19 +2,18 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from uuid import UUID, uuid4
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from waybill_sla.domain import facts, ledger, timing
+from waybill_sla.domain import facts, timing
 from waybill_sla.domain.calendar import Plan, WorkingCalendar
 from waybill_sla.domain.clock import Clock
 from waybill_sla.domain.policy import Agreement, Policies, Policy, Rules
 from waybill_sla.domain.targets import Hearing
 from waybill_sla.domain.telling import StartReason, Telling
 from waybill_sla.domain.ticket import Ticket
-from waybill_sla.domain.words import Priority, SegmentKind, Status, TargetKind
+from waybill_sla.domain.words import Priority, Status, TargetKind
 
 START = datetime(2026, 3, 26, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -156,22 +155,3 @@ def test_a_verdict_outlives_the_edit_and_what_comes_after_it(
     for target in after.targets:
         if not target.open:
             assert outcome.clock.target(target.kind) == target
-
-
-@given(lives(), agreements(1), st.integers(0, 5000))
-@settings(max_examples=200, deadline=None)
-def test_the_lines_of_the_ledger_add_up_by_any_calendar(
-    told: list[tuple[Ticket, datetime]], agreed: Agreement, minutes: int
-) -> None:
-    """Without a gap; what ran is what has elapsed; outside hours nothing counts."""
-    end = told[-1][1] + timedelta(minutes=minutes)
-    clock = lived(told, agreed, end)
-    lines = ledger.lines(clock.segments, end, clock.calendar)
-    assert lines[0].started_at == START
-    for line, following in pairwise(lines):
-        assert line.ended_at == following.started_at
-    assert lines[-1].ended_at is None
-    ran = [line.working_time for line in lines if line.kind is SegmentKind.RUNNING]
-    assert sum(ran, timedelta(0)) == ledger.elapsed(clock.segments, end, clock.calendar)
-    outside = [line for line in lines if line.kind is SegmentKind.OUTSIDE_HOURS]
-    assert all(line.working_time == timedelta(0) for line in outside)

@@ -232,12 +232,12 @@ class Clock:
         """Since when it is warned of and breached anew; None if that never began again."""
         return self.ticket.reopened_at if self.ticket and target.reopening else None
 
-    def folded(self) -> "Clock":
+    def folded(self, at_hand: int = AT_HAND) -> "Clock":
         """With the last lines only, and what came before them in sums."""
-        away = self.segments[:-AT_HAND]
+        away = self.segments[:-at_hand]
         return replace(
             self,
-            segments=self.segments[-AT_HAND:],
+            segments=self.segments[-at_hand:],
             earlier=self.earlier.and_then(away),
             targets=tuple(self._folded(target, away) for target in self.targets),
         )

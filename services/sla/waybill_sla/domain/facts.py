@@ -51,7 +51,9 @@ def hear_ticket(
         after = replace(after, level=Level.NONE, fired=ladder.still_fired(after))
     if known is not None and before.state is after.state is ClockState.STOPPED:
         return Outcome(replace(clock, ticket=ticket))
-    steps = targets.steps(before.targets, after, targets.judging(after, agreed, hearing))
+    started = _starting(before, after, hearing)
+    by = targets.judging(after, agreed, hearing)
+    steps = targets.steps(before.targets, after, by, recomputed=bool(started))
     latest = {new.kind: new for _, new in steps}
     judged = tuple(latest[kind] for kind in TargetKind if kind in latest)
     ended = tuple(new for _, new in steps if new is not latest[new.kind])
@@ -64,7 +66,6 @@ def hear_ticket(
     moved = _dates(before.targets) != _dates(judged)
     if known is None or moved or before.state is not after.state:
         after = replace(after, dated=clock.dated + 1)
-    started = _starting(before, after, hearing)
     told: tuple[Telling, ...] = (
         *started,
         *_turning(before, after),

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice, pairwise
 from typing import Protocol
 from uuid import UUID
 
@@ -119,61 +118,6 @@ def _turned(ledger: Ledger, status: Status, at: datetime, event_id: str) -> Ledg
         replace(ledger[-1], ended_at=at),
         Segment(status, at, None, event_id),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A stretch in which nothing changed, as it is shown: a segment, or a part of one."""
-
-    kind: SegmentKind
-    status: Status
-    started_at: datetime
-    ended_at: datetime | None
-    working_time: timedelta
-    event_id: str
-
-
-_MOST_WINDOWS = 200
-"""In a stretch of more windows the hours outside are not shown one by one."""
-
-
-def lines(ledger: Ledger, now: datetime, calendar: Calendar) -> list[Line]:
-    """Every second until `now`: running, paused or outside hours.
-
-    The working time of all that ran is what has elapsed.
-    """
-    return [line for part in ledger for line in _lines(part, now, calendar)]
-
-
-def _lines(part: Segment, now: datetime, calendar: Calendar) -> list[Line]:
-    end = max(part.ended_at or now, part.started_at)
-    whole = Line(
-        part.kind,
-        part.status,
-        part.started_at,
-        part.ended_at,
-        calendar.working_time(part.started_at, end),
-        part.event_id,
-    )
-    if part.kind is not SegmentKind.RUNNING or part.started_at == end:
-        return [whole]
-    windows = list(islice(calendar.windows(part.started_at, end), _MOST_WINDOWS + 1))
-    if len(windows) > _MOST_WINDOWS:
-        return [whole]
-    cuts = [part.started_at, *(moment for window in windows for moment in window), end]
-    found = [
-        replace(
-            whole,
-            kind=SegmentKind.RUNNING if number % 2 else SegmentKind.OUTSIDE_HOURS,
-            started_at=since,
-            ended_at=till,
-            working_time=till - since if number % 2 else NO_TIME,
-        )
-        for number, (since, till) in enumerate(pairwise(cuts))
-        if since < till
-    ]
-    found[-1] = replace(found[-1], ended_at=part.ended_at)
-    return found
 
 
 def elapsed(

@@ -58,8 +58,13 @@ Step = tuple[Target, Target]
 """A target before and after."""
 
 
-def steps(had: tuple[Target, ...], clock: Clock, by: Judging) -> list[Step]:
-    """What becomes of each target; of one that begins anew, first how it ended."""
+def steps(
+    had: tuple[Target, ...], clock: Clock, by: Judging, *, recomputed: bool = False
+) -> list[Step]:
+    """What becomes of each target; of one that begins anew, first how it ended.
+
+    `recomputed`: by another priority, type or policy, which counts from the original start.
+    """
     assert clock.ticket is not None
     ticket, found = clock.ticket, list[Step]()
     known = {target.kind: target for target in had}
@@ -74,7 +79,7 @@ def steps(had: tuple[Target, ...], clock: Clock, by: Judging) -> list[Step]:
             old = Target(kind, TargetState.RUNNING, time, due, calendar=clock.calendar)
         if old is not None:
             old = _reopened(old, ticket)
-            found.append((old, judged(old, clock, time, by)))
+            found.append((old, judged(old, clock, time, by, recomputed=recomputed)))
         since = rounds.begins(kind, old, clock)
         if since is not None:
             if not clock.at_hand(since):
@@ -156,7 +161,9 @@ def _run_began(clock: Clock, since: datetime) -> datetime:
     return since
 
 
-def judged(target: Target, clock: Clock, allowed: timedelta, by: Judging) -> Target:
+def judged(
+    target: Target, clock: Clock, allowed: timedelta, by: Judging, *, recomputed: bool = False
+) -> Target:
     """The target as the ledger has it now. A deadline that may just have passed is the timer's."""
     reached, dropped = _ends(target, clock)
     end = reached or dropped
@@ -164,12 +171,26 @@ def judged(target: Target, clock: Clock, allowed: timedelta, by: Judging) -> Tar
         return target
     if target.ended_at is not None and not clock.at_hand(target.ended_at):
         raise LookedBack
-    calendar = _judging_calendar(target, clock, over=end is not None)
+    if end is not None:
+        calendar = clock.calendar if target.open else target.calendar
+        return _over(_dated_by(calendar, target, clock), clock, by, reached, dropped)
+    if target.breached_at is not None and not recomputed:
+        # A verdict stands by what it was given by; what is not breached after all does not.
+        stands = _running(target, clock, target.allowed, by)
+        if stands.breached_at is not None:
+            return stands
+        target = stands
+    return _running(_dated_by(clock.calendar, target, clock), clock, allowed, by)
+
+
+def _dated_by(calendar: Calendar, target: Target, clock: Clock) -> Target:
+    """The target by a calendar. What the lines before those at hand come to hangs on it."""
     if calendar != target.calendar and clock.earlier.lines:
         raise LookedBack
-    target = replace(target, calendar=calendar)
-    if end is not None:
-        return _over(target, clock, by, reached, dropped)
+    return replace(target, calendar=calendar)
+
+
+def _running(target: Target, clock: Clock, allowed: timedelta, by: Judging) -> Target:
     due = _due(target, clock) if target.allowed == allowed else None
     target = replace(target, allowed=allowed, stopped_at=None, dropped_at=None)
     target = replace(target, due_at=due or clock.deadline(target))
@@ -218,14 +239,6 @@ def _due(target: Target, clock: Clock, end: datetime | None = None) -> datetime:
     if clock.ran(target) > target.allowed:
         return target.due_at
     return clock.deadline(target, end)
-
-
-def _judging_calendar(target: Target, clock: Clock, *, over: bool) -> Calendar:
-    """What is open goes by the clock's calendar; a verdict stands by the one it was given by."""
-    if target.open or (target.breached_at is None and not over):
-        return clock.calendar
-    same = target.calendar.id == clock.calendar.id
-    return target.calendar if over or same else clock.calendar
 
 
 def open_state(clock: Clock, warned: float, rules: Rules) -> TargetState:

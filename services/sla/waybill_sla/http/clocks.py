@@ -7,12 +7,16 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 from waybill_chassis.auth import Principal
 from waybill_chassis.causes import Origin, person, request_cause
 from waybill_chassis.database import UnitOfWork
 from waybill_chassis.http import (
     Caller,
+    Cursor,
+    CursorParam,
+    Limit,
     RequestModel,
     ResponseModel,
     RunOnce,
@@ -21,9 +25,9 @@ from waybill_chassis.http import (
 )
 from waybill_chassis.service import Runtime
 
-from waybill_sla import store, usecases
-from waybill_sla.domain import ledger
+from waybill_sla import ledgers, usecases
 from waybill_sla.domain.clock import Clock, Target
+from waybill_sla.domain.lines import Beginning, Line, Terms
 from waybill_sla.domain.words import (
     ClockState,
     Level,
@@ -35,6 +39,8 @@ from waybill_sla.domain.words import (
 )
 from waybill_sla.lookup import find
 from waybill_sla.settings import Settings
+
+_LEDGER = Cursor[ledgers.Place]("sla ledger", ledgers.Place)
 
 LevelWord = StrEnum(  # type: ignore[misc]
     "LevelWord", {level.name: level.slug for level in Level if level is not Level.NONE}
@@ -66,19 +72,37 @@ class TargetView(ResponseModel):
     warned_share: float
 
 
+class TermsView(ResponseModel):
+    """What the deadlines were dated by."""
+
+    policy: str
+    policy_version: int
+    calendar: str
+    calendar_version: int
+    priority: Priority
+    type: str
+
+
 class SegmentView(ResponseModel):
-    """A line of the ledger."""
+    """A line of the ledger: a stretch in which nothing changed."""
 
     kind: SegmentKind
     status: Status
     started_at: datetime
     ended_at: datetime | None
     working_time: timedelta
+    """By the calendar that counts now."""
     event_id: str
+    """The event, request or task that began it."""
+    began: Beginning
+    """What that did: it opened or moved the ticket, or dated the clock anew."""
+    terms: TermsView | None
+    counts: dict[TargetKind, timedelta]
+    """How much of it counts for which target: over all lines, what has elapsed of the target."""
 
 
 class ClockView(ResponseModel):
-    """A ticket's clock as of `as_of`, with its whole ledger."""
+    """A ticket's clock as of `as_of`, with a page of its ledger, oldest first."""
 
     ticket_id: UUID
     number: str
@@ -95,6 +119,8 @@ class ClockView(ResponseModel):
     update: TargetView | None
     escalation_level: str | None
     ledger: list[SegmentView]
+    next_cursor: str | None
+    """Where the ledger goes on."""
     as_of: datetime
     version: int
 
@@ -104,12 +130,15 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     routes = APIRouter(tags=["sla"])
 
     @routes.get("/v1/tickets/{id}/sla", response_model=ClockView)
-    async def read_clock(id: str, caller: Caller) -> Response:
+    async def read_clock(
+        id: str, caller: Caller, limit: Limit = 200, cursor: CursorParam = None
+    ) -> Response:
         """A ticket's due times, what is left, and every stretch of its clock's life."""
+        place = _LEDGER.decode(cursor)
         clock = await find(rt, id, caller)
         async with rt.database.reading() as connection:
-            clock = (await store.whole(connection, [clock]))[clock.ticket_id]
-        return respond(view_of(clock, rt.clock.now()), version=clock.version)
+            view = await view_of(connection, clock, rt.clock.now(), place=place, most=limit)
+        return respond(view, version=clock.version)
 
     @routes.post("/v1/tickets/{id}/escalations", response_model=ClockView, status_code=201)
     async def escalate(
@@ -130,18 +159,26 @@ def router(rt: Runtime[Settings]) -> APIRouter:
                 comment=body.comment,
                 origin=Origin(person(caller), request_cause("POST /v1/tickets/{id}/escalations")),
             )
-            after = (await store.whole(uow.connection, [after]))[after.ticket_id]
-            return respond(view_of(after, uow.now), status=201, version=after.version)
+            view = await view_of(uow.connection, after, uow.now)
+            return respond(view, status=201, version=after.version)
 
         return await once(effect)
 
     return routes
 
 
-def view_of(clock: Clock, now: datetime) -> ClockView:
-    """The clock as REST shows it."""
+async def view_of(
+    connection: AsyncConnection,
+    clock: Clock,
+    now: datetime,
+    *,
+    place: ledgers.Place | None = None,
+    most: int = 200,
+) -> ClockView:
+    """The clock as REST shows it, with the lines of its ledger from a place on."""
     ticket = clock.ticket
     assert ticket is not None
+    lines, following = await ledgers.page(connection, clock, now, place=place, most=most)
     targets = {target.kind: _target(clock, target, now) for target in clock.targets}
     return ClockView(
         ticket_id=clock.ticket_id,
@@ -158,12 +195,36 @@ def view_of(clock: Clock, now: datetime) -> ClockView:
         next_response=targets.get(TargetKind.NEXT_RESPONSE),
         update=targets.get(TargetKind.UPDATE),
         escalation_level=_level(clock.level),
-        ledger=[
-            SegmentView.model_validate(line)
-            for line in ledger.lines(clock.segments, now, clock.calendar)
-        ],
+        ledger=[_line(line) for line in lines],
+        next_cursor=_LEDGER.encode(following) if following else None,
         as_of=now,
         version=clock.version,
+    )
+
+
+def _line(line: Line) -> SegmentView:
+    return SegmentView(
+        kind=line.kind,
+        status=line.status,
+        started_at=line.started_at,
+        ended_at=line.ended_at,
+        working_time=line.working_time,
+        event_id=line.event_id,
+        began=line.began,
+        terms=_terms(line.terms) if line.terms else None,
+        counts=dict(line.counts),
+    )
+
+
+def _terms(terms: Terms) -> TermsView:
+    dating = terms.dating
+    return TermsView(
+        policy=terms.policy,
+        policy_version=dating.policy_version,
+        calendar=terms.calendar,
+        calendar_version=dating.calendar_version,
+        priority=dating.priority,
+        type=dating.type,
     )
 
 

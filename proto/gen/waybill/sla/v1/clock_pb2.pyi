@@ -78,6 +78,38 @@ SEGMENT_KIND_OUTSIDE_HOURS: SegmentKind.ValueType  # 3
 """The clock ran on, but nobody works at this time by its calendar: it counts for nothing."""
 Global___SegmentKind: _TypeAlias = SegmentKind  # noqa: Y015
 
+class _SegmentBeginning:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SegmentBeginningEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SegmentBeginning.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEGMENT_BEGINNING_UNSPECIFIED: _SegmentBeginning.ValueType  # 0
+    """Not given."""
+    SEGMENT_BEGINNING_OPENED: _SegmentBeginning.ValueType  # 1
+    """The ticket was opened."""
+    SEGMENT_BEGINNING_MOVED: _SegmentBeginning.ValueType  # 2
+    """The ticket came to another status."""
+    SEGMENT_BEGINNING_RECOMPUTED: _SegmentBeginning.ValueType  # 3
+    """Priority or type changed, or with them the policy: the deadlines were computed anew."""
+    SEGMENT_BEGINNING_REDATED: _SegmentBeginning.ValueType  # 4
+    """A calendar was edited, or a new policy version was applied to open tickets."""
+
+class SegmentBeginning(_SegmentBeginning, metaclass=_SegmentBeginningEnumTypeWrapper):
+    """What began a stretch of a clock's life."""
+
+SEGMENT_BEGINNING_UNSPECIFIED: SegmentBeginning.ValueType  # 0
+"""Not given."""
+SEGMENT_BEGINNING_OPENED: SegmentBeginning.ValueType  # 1
+"""The ticket was opened."""
+SEGMENT_BEGINNING_MOVED: SegmentBeginning.ValueType  # 2
+"""The ticket came to another status."""
+SEGMENT_BEGINNING_RECOMPUTED: SegmentBeginning.ValueType  # 3
+"""Priority or type changed, or with them the policy: the deadlines were computed anew."""
+SEGMENT_BEGINNING_REDATED: SegmentBeginning.ValueType  # 4
+"""A calendar was edited, or a new policy version was applied to open tickets."""
+Global___SegmentBeginning: _TypeAlias = SegmentBeginning  # noqa: Y015
+
 @_typing.final
 class Clock(_message.Message):
     """A ticket's clock: the state after a change. A ticket has one clock for its whole life."""
@@ -210,7 +242,9 @@ class Target(_message.Message):
 
     @_builtins.property
     def breached_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was breached, which is its `due_at` at that time. Not set unless it was."""
+        """When it was breached, which is its `due_at` at that time; if that had passed before the ticket was reopened, when
+        it was reopened. Not set unless it was.
+        """
 
     def __init__(
         self,
@@ -248,12 +282,21 @@ class Segment(_message.Message):
     WORKING_TIME_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
+    BEGAN_FIELD_NUMBER: _builtins.int
+    POLICY_ID_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
     kind: Global___SegmentKind.ValueType
     """Whether the clock ran."""
     status: _ticket_enums_pb2.Status.ValueType
     """The ticket's status in it."""
     event_id: _builtins.str
-    """The `ce_id` of the event that began it."""
+    """The `ce_id` of the event that began it; the id of the task if the clock was dated anew by one."""
+    began: Global___SegmentBeginning.ValueType
+    """What that did."""
+    policy_id: _builtins.str
+    """The policy whose targets counted in it."""
+    policy_version: _builtins.int
+    """The version of the policy."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -275,10 +318,13 @@ class Segment(_message.Message):
         working_time: _duration_pb2.Duration | None = ...,
         status: _ticket_enums_pb2.Status.ValueType = ...,
         event_id: _builtins.str = ...,
+        began: Global___SegmentBeginning.ValueType = ...,
+        policy_id: _builtins.str = ...,
+        policy_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "started_at", b"started_at", "working_time", b"working_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "event_id", b"event_id", "kind", b"kind", "started_at", b"started_at", "status", b"status", "working_time", b"working_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began", b"began", "ended_at", b"ended_at", "event_id", b"event_id", "kind", b"kind", "policy_id", b"policy_id", "policy_version", b"policy_version", "started_at", b"started_at", "status", b"status", "working_time", b"working_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

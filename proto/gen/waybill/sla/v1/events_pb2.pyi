@@ -257,8 +257,8 @@ Global___ClockResumed: _TypeAlias = ClockResumed  # noqa: Y015
 
 @_typing.final
 class TargetAtRisk(_message.Message):
-    """A share of a target's time is used up. Once per share and target; after a stop of the service only the highest share
-    that was passed is told. It re-orders queues and never moves a ticket between teams.
+    """A share of a target's time is used up. Once per share and target, and anew after a reopening; after a stop of the
+    service only the highest share that was passed is told. It re-orders queues and never moves a ticket between teams.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -315,7 +315,9 @@ Global___TargetAtRisk: _TypeAlias = TargetAtRisk  # noqa: Y015
 
 @_typing.final
 class TargetBreached(_message.Message):
-    """A target was not reached in time. Once a target, never before it is due. May be followed by `BreachRetracted`."""
+    """A target was not reached in time. Once a target, never before it is due, and anew after a reopening: a solution that
+    came too late and was none is breached as of the reopening. May be followed by `BreachRetracted`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -341,7 +343,7 @@ class TargetBreached(_message.Message):
 
     @_builtins.property
     def due_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was due: the time of the breach."""
+        """When it was due: the time of the breach. If its time was used up before a reopening, when it was reopened."""
 
     @_builtins.property
     def detected_at(self) -> _timestamp_pb2.Timestamp:

@@ -63,7 +63,7 @@ class GetClockResponse(_message.Message):
 
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[_clock_pb2.Segment]:
-        """The ledger of the clock, oldest first."""
+        """The ledger of the clock, oldest first; of a long one the last thousand stretches."""
 
     @_builtins.property
     def remaining(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetRemaining]:

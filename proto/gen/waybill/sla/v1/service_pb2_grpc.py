@@ -62,7 +62,7 @@ class ClockServiceServicer:
     """
 
     def GetClock(self, request, context):
-        """A ticket's clock with its whole ledger. NOT_FOUND when sla has not heard of the ticket yet.
+        """A ticket's clock with its ledger. NOT_FOUND when sla has not heard of the ticket yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,7 @@ class ClockServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClockServiceAsyncStub: ...
     GetClock: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetClockRequest, _service_pb2.GetClockResponse]
-    """A ticket's clock with its whole ledger. NOT_FOUND when sla has not heard of the ticket yet."""
+    """A ticket's clock with its ledger. NOT_FOUND when sla has not heard of the ticket yet."""
     GetRemaining: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetRemainingRequest, _service_pb2.GetRemainingResponse]
     """How much time many tickets have left, to put queues into order."""
     StreamClocks: _grpc.UnaryStreamMultiCallable[_service_pb2.StreamClocksRequest, _service_pb2.StreamClocksResponse]
@@ -50,7 +50,7 @@ class ClockServiceAsyncStub(ClockServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetClock: _aio.UnaryUnaryMultiCallable[_service_pb2.GetClockRequest, _service_pb2.GetClockResponse]  # type: ignore[assignment]
-    """A ticket's clock with its whole ledger. NOT_FOUND when sla has not heard of the ticket yet."""
+    """A ticket's clock with its ledger. NOT_FOUND when sla has not heard of the ticket yet."""
     GetRemaining: _aio.UnaryUnaryMultiCallable[_service_pb2.GetRemainingRequest, _service_pb2.GetRemainingResponse]  # type: ignore[assignment]
     """How much time many tickets have left, to put queues into order."""
     StreamClocks: _aio.UnaryStreamMultiCallable[_service_pb2.StreamClocksRequest, _service_pb2.StreamClocksResponse]  # type: ignore[assignment]
@@ -69,7 +69,7 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.GetClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_service_pb2.GetClockResponse, _abc.Awaitable[_service_pb2.GetClockResponse]]:
-        """A ticket's clock with its whole ledger. NOT_FOUND when sla has not heard of the ticket yet."""
+        """A ticket's clock with its ledger. NOT_FOUND when sla has not heard of the ticket yet."""
 
     @_abc_1.abstractmethod
     def GetRemaining(
