@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -118,6 +117,8 @@ class _Model:
                 self.env.process(self.shift(id, shift.start * 60, shift.hours * 60))
         self.env.process(self.arrive())
         while self.finished < len(self.drawn.arrivals):
+            if self.check and self.env.peek() > self.env.now:
+                self.look()
             self.env.step()
         self.outcome.present = self.env.now * sum(
             1.0 if shift is None else shift.hours * 60 / DAY for shift in self.drawn.shifts
@@ -239,13 +240,15 @@ class _Model:
             elif case.ticket.open:
                 self.cases[case.id] = case
                 self.waiting.setdefault(type, {})[case.id] = case
-        if self.check:
-            self.outcome.beside += any(
-                self.idle(agent, case)
-                for cases in self.waiting.values()
-                for case in islice(cases.values(), 1)
-                for agent in self.agents.values()
-            )
+
+    def look(self) -> None:
+        """Whether somebody idle is left beside a ticket that they could have."""
+        self.outcome.beside += any(
+            agent.ready
+            and not agent.load
+            and any(self.waiting.get(skill.value) for skill in agent.skills)
+            for agent in self.agents.values()
+        )
 
     def start(self, agent_id: UUID) -> None:
         if self.working[agent_id] is None and self.piles[agent_id] and self.agents[agent_id].ready:
