@@ -6,11 +6,11 @@ A metric has one name wherever it is looked up, the one Prometheus shows: counte
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from opentelemetry import metrics
-from opentelemetry.metrics import Counter, Histogram
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
 from opentelemetry.metrics import _Gauge as Gauge
 
 _NAME = re.compile(r"^waybill_[a-z][a-z0-9_]*$")
@@ -120,7 +120,28 @@ consumer_paused = gauge(
     "waybill_consumer_paused", "1 while the consumer holds back, by its own choice."
 )
 
-# gRPC. What HTTP takes comes from its instrumentation (http_server_request_duration_seconds).
+# HTTP, under the names of the OpenTelemetry conventions.
+http_seconds = _METER.create_histogram(
+    "http.server.request.duration",
+    "s",
+    "Duration of HTTP server requests.",
+    explicit_bucket_boundaries_advisory=[
+        *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+    ],
+)
+
+
+def http_active_requests(ask: Callable[[CallbackOptions], Iterable[Observation]]) -> None:
+    """Have the number of requests under way asked of `ask`: dearer to tell than to be asked."""
+    _METER.create_observable_up_down_counter(
+        "http.server.active_requests",
+        [ask],
+        "{request}",
+        "Number of active HTTP server requests.",
+    )
+
+
+# gRPC.
 rpc_server_seconds = histogram(
     "waybill_rpc_server_seconds", "Time to answer a gRPC call. Labels: method, code."
 )

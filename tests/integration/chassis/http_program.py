@@ -9,7 +9,6 @@ import signal
 import sys
 
 from fastapi import APIRouter
-from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from sqlalchemy import text
 from starlette.responses import Response
@@ -21,6 +20,7 @@ from waybill_chassis.health import Health
 from waybill_chassis.http import Caller, HttpServer, RequestModel, RunOnce, create_app, respond
 from waybill_chassis.process import Closing, run
 from waybill_chassis.telemetry import logs
+from waybill_chassis.telemetry.setup import use
 
 
 class Thing(RequestModel):
@@ -83,9 +83,7 @@ def routes(health: Health) -> APIRouter:
 async def serve(database_url: str, jwks_url: str, port: str, grace: str) -> int:
     # The default rendering of a traceback fills the pipe that nobody reads meanwhile.
     logs.configure("intake", "info")
-    provider = TracerProvider()
-    provider.add_span_processor(Printed())
-    trace.set_tracer_provider(provider)
+    use(TracerProvider(), Printed())
     health = Health()
     database = Database(database_url, service="intake", clock=SystemClock())
     app = create_app(

@@ -200,9 +200,7 @@ async def test_one_that_has_to_wait_does_not_hold_up_the_others(
 
     async def ask(title: str) -> int:
         headers = {"Idempotency-Key": title}
-        return (
-            await client.post("/v1/things", json={"title": title}, headers=headers)
-        ).status_code
+        return (await client.post("/v1/things", json={"title": title}, headers=headers)).status_code
 
     held = asyncio.create_task(ask("held"))
     await asyncio.wait_for(door.held.wait(), 10)

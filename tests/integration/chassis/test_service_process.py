@@ -172,6 +172,7 @@ async def test_a_service_with_all_roles_shows_what_the_platform_asks_for(
         "waybill_consumer_handled_total",
         "waybill_rpc_server_seconds_count",
         "http_server_request_duration_seconds_count",
+        "http_server_active_requests",
     ):
         assert f"\n{name}{{" in exposed or f"\n{name} " in exposed, exposed
 

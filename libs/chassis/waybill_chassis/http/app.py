@@ -8,9 +8,11 @@ from fastapi import APIRouter, FastAPI
 from waybill_chassis.auth import TokenVerifier
 from waybill_chassis.database import Database
 from waybill_chassis.health import Health
+from waybill_chassis.http.direct import Direct
 from waybill_chassis.http.guard import DEFAULT_LIMIT, Guard
 from waybill_chassis.http.handlers import add_handlers
-from waybill_chassis.http.operations import PATHS, AsyncApi, add_operations
+from waybill_chassis.http.observing import Observed
+from waybill_chassis.http.operations import AsyncApi, add_operations
 from waybill_chassis.http.state import Equipment, equip
 from waybill_chassis.problems import CONTENT_TYPE, Problem
 
@@ -71,13 +73,8 @@ def create_app(
                 "content": {CONTENT_TYPE: {"schema": _PROBLEM_SCHEMA}},
             }
         },
-        # The framework's own spans and metrics follow the semantic conventions; its log records
-        # and a span for each dependency would only repeat what ours say.
-        telemetry={
-            "logs": False,
-            "operation_spans": False,
-            "exclude": lambda scope: scope["path"] in PATHS,
-        },
+        # Ours are the same and lighter.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     equip(
         app,
@@ -89,7 +86,9 @@ def create_app(
         ),
     )
     add_handlers(app)
+    app.add_middleware(Direct, owner=app)
     app.add_middleware(Guard, limit=body_limit, limits=body_limits or {}, translate=translate or {})
+    app.add_middleware(Observed)
     add_operations(app, health, asyncapi)
     for router in routers:
         app.include_router(router)

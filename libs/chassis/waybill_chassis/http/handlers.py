@@ -53,6 +53,15 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation)
 
 
+def refusal(request: Request, error: HTTPException | RequestValidationError) -> Response:
+    """The document that the framework's own refusal becomes."""
+    if isinstance(error, HTTPException):
+        problem = _of_http(request, error)
+    else:
+        problem = _of_validation(request, error)
+    return problem_response(problem, request.url.path)
+
+
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return problem_response(error, request.url.path)
@@ -60,7 +69,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem_response(_of_http(request, error), request.url.path)
+    return refusal(request, error)
 
 
 def _of_http(request: Request, error: HTTPException) -> Problem:
@@ -84,7 +93,7 @@ def _of_http(request: Request, error: HTTPException) -> Problem:
 
 async def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return problem_response(_of_validation(request, error), request.url.path)
+    return refusal(request, error)
 
 
 def _of_validation(request: Request, error: RequestValidationError) -> Problem:

@@ -125,7 +125,7 @@ class Once:
                 return await effect(uow)
         digest = body_sha256 or hashlib.sha256(await self._request.body()).digest()
         who = self._caller.address or self._caller.subject
-        scope = scope_of(who, self._request.method, self._request.url.path)
+        scope = scope_of(who, self._request.method, self._request.scope["path"])
         lock = equipment.key_locks.setdefault((scope, self._key), Lock())
         async with _held(lock):
             alone = partial(run_once, equipment.database, scope, self._key, digest, effect)

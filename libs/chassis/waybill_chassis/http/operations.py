@@ -15,9 +15,6 @@ from waybill_chassis.http import docs
 from waybill_chassis.http.rendering import respond
 from waybill_chassis.problems import NotFound
 
-PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-"""Asked every few seconds by machines: not worth a span."""
-
 AsyncApi = Callable[[], Mapping[str, Any] | str]
 
 

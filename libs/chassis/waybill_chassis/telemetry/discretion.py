@@ -5,11 +5,8 @@ be erased; so the values in an address are left out, and what a database says of
 """
 
 import re
-from typing import Any
 from urllib.parse import parse_qsl
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import Span, SpanProcessor
 from structlog.typing import EventDict, WrappedLogger
 
 REDACTED = "REDACTED"
@@ -47,15 +44,3 @@ def discreet_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         if isinstance(value, str):
             event[name] = discreet(value)
     return event
-
-
-class Discretion(SpanProcessor):
-    """Leaves the values of an address out of the spans that the web framework makes."""
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
-        """Called before anything else sees the span."""
-        known: Any = span.attributes or {}
-        if query := known.get("url.query"):
-            span.set_attribute("url.query", discreet_query(str(query)))
-        if path := known.get("url.path"):
-            span.set_attribute("url.path", discreet_path(str(path)))

@@ -17,11 +17,10 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
 from waybill_chassis.telemetry import logs, queries, spans
-from waybill_chassis.telemetry.discretion import Discretion
 from waybill_chassis.telemetry.files import FileSpanExporter, RotatingLines
 
 _FLUSH_SECONDS = 5.0
@@ -77,18 +76,21 @@ def setup(service: str, *, data_dir: Path, log_level: str) -> Telemetry:
     meters = MeterProvider(resource=resource, metric_readers=_readers(), shutdown_on_exit=False)
     metrics.set_meter_provider(meters)
     tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
-    tracers.add_span_processor(Discretion())
     exporter = _span_exporter(data_dir / "telemetry" / f"{service}.traces.jsonl")
-    if exporter is not None:
-        processor = BatchSpanProcessor(exporter)
+    use(tracers, None if exporter is None else BatchSpanProcessor(exporter))
+    queries.observe_statements()
+    return Telemetry(tracers.shutdown, meters.shutdown)
+
+
+def use(tracers: TracerProvider, processor: SpanProcessor | None) -> None:
+    """Make these the process's own: full spans and light ones go to the same processor."""
+    if processor is not None:
         tracers.add_span_processor(processor)
-        spans.recorder.processor = processor
+    spans.recorder.processor = processor
     spans.recorder.sampler = tracers.sampler
     spans.recorder.resource = tracers.resource
     spans.recorder.ids = tracers.id_generator
     trace.set_tracer_provider(tracers)
-    queries.observe_statements()
-    return Telemetry(tracers.shutdown, meters.shutdown)
 
 
 def _resource(service: str) -> Resource:
