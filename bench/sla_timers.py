@@ -90,7 +90,7 @@ async def storm(bench: Bench, count: int) -> Storm:
     await bench.timers.stop()
     tickets = await due(bench.admin, datetime.now(UTC), timedelta(0), count)
     await bench.admin.execute("VACUUM ANALYZE")
-    instant = datetime.now(UTC) + timedelta(seconds=3 + count / 20_000)
+    instant = datetime.now(UTC) + timedelta(seconds=10 + count / 20_000)
     step = timedelta(seconds=1 / MEANWHILE_PER_SECOND)
     others = await due(bench.admin, instant + step, step, max(40, count // 50))
     await asyncio.sleep((instant - datetime.now(UTC)).total_seconds())

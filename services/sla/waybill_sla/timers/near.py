@@ -48,12 +48,12 @@ class Near:
         """The next moment."""
         return self._moments[0] if self._moments else None
 
-    def passed(self, until: datetime) -> int:
-        """Forget the moments up to that one; how many they were."""
-        before = len(self._moments)
+    def passed(self, until: datetime) -> list[datetime]:
+        """Forget the moments up to that one; which they were."""
+        gone = []
         while self._moments and self._moments[0] <= until:
-            self._moments.popleft()
-        return before - len(self._moments)
+            gone.append(self._moments.popleft())
+        return gone
 
     def pause(self, now: datetime) -> float:
         """Seconds to sleep."""

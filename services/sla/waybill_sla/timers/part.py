@@ -129,11 +129,11 @@ class Timers:
             return self._near.pause(self._clock.now())
         until = await self._stream.read(first)
         fired = await self._fire(self._front, self._later(until))
-        expected = self._near.passed(until)
+        passed = self._near.passed(until)
         if fired.full:
-            # So many at once: they must not hold up what comes due from now on.
-            self._storm = Span(until)
-        elif fired.timers < expected:
+            # So many at once: they must not hold up what has come due since.
+            self._storm = Span(passed[-1] if passed else until)
+        elif fired.timers < len(passed):
             self._near.soon(self._busy)
             self._busy = min(2 * self._busy, self._poll_seconds)
         return self._near.pause(self._clock.now())
