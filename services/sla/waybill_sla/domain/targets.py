@@ -72,7 +72,7 @@ def steps(
         old, time = known.get(kind), by.allowed.get(kind)
         if time is None:
             if old is not None:
-                found.append((old, _given_up(old, by.hearing)))
+                found.append((old, _given_up(old, clock, by)))
             continue
         if old is None and not had and kind in (TargetKind.RESPONSE, TargetKind.RESOLUTION):
             due = ticket.created_at + time
@@ -112,11 +112,24 @@ def _reopened(target: Target, ticket: Ticket) -> Target:
     )
 
 
-def _given_up(target: Target, hearing: Hearing) -> Target:
-    """A target that the policy does not set any more."""
-    if not target.open:
+def _given_up(target: Target, clock: Clock, by: Judging) -> Target:
+    """A target that the policy does not set any more; what was overdue by then was breached."""
+    at = by.hearing.at
+    if target.ended_at is not None:
         return target
-    return replace(target, state=TargetState.CANCELLED, stopped_at=hearing.at)
+    if clock.state is ClockState.RUNNING:
+        late = target.due_at <= at
+    else:
+        late = clock.certain(target) > target.allowed
+    if late:
+        return _breached(target, clock, by)
+    return replace(
+        target,
+        state=TargetState.CANCELLED,
+        stopped_at=at,
+        breached_at=None,
+        breach_event_id=None,
+    )
 
 
 Ends = tuple[datetime | None, datetime | None]
