@@ -187,6 +187,16 @@ def test_smart_gives_no_more_at_once_than_the_queue_says() -> None:
     assert sorted(got.values()) == [1, 2]
 
 
+def test_who_is_not_at_the_desk_will_be_free_too() -> None:
+    """What would press if one agent had to do it all does not among ten; others get nothing."""
+    cases = [case(1, waited=50 * MINUTE, due=200 * MINUTE), case(2, due=60 * MINUTE)]
+    knowledge = Knowledge(others=tuple(agent(number) for number in range(2, 11)))
+    assert pairs(placed(Strategy.SMART, cases, [agent(1)], at_once=1)) == {2: 1}
+    assert pairs(placed(Strategy.SMART, cases, [agent(1)], at_once=1, knowledge=knowledge)) == {
+        1: 1
+    }
+
+
 def test_what_presses_comes_first_then_what_waited_longest_and_nothing_starves() -> None:
     """What is overdue waits for those that can still be saved, not for ever."""
     order = Order()

@@ -184,6 +184,11 @@ class Desk:
         """What waits where more has to be known than tickets and agents."""
         return [id for id, queue in self._waiting.items() if queue.strategy is Strategy.SMART]
 
+    @property
+    def weighed_in(self) -> set[str]:
+        """The teams of which more has to be known."""
+        return {self._waiting[id].team for id in self.weighed}
+
     def place_waiting(self) -> None:
         """Give what waits to whoever has room, by its queue's strategy; the rest waits there.
 
@@ -198,7 +203,7 @@ class Desk:
         self._waiting.clear()
         if not asks:
             return
-        roster = Roster(self.agents)
+        roster = Roster(self.agents, self.knowledge.others)
         for together, group in groupby(
             (ask for ask in asks if ask.case.ticket.open),
             key=lambda ask: ask.queue.strategy is Strategy.SMART,

@@ -30,6 +30,15 @@ _HELD = text(
     """
 )
 
+_MEMBERS = text(
+    f"""
+    SELECT {AGENT} FROM agents AS g
+    WHERE g.presence = 'available' AND g.removed_at IS NULL
+      AND g.id IN (SELECT m.agent_id FROM agent_teams AS m
+                   WHERE m.team = ANY (CAST(:teams AS text[])))
+    """
+)
+
 _WRITE_LOADS = text(
     """
     UPDATE agents AS g SET open_tickets = i.open_tickets, load = i.load,
@@ -77,6 +86,12 @@ async def lock(
     rows = await uow.execute(_LOCK, {"ids": sorted(ids), "teams": sorted(teams)})
     held = await uow.execute(_HELD, {"ids": [row.id for row in rows]})
     return [agent_of(row, uow.now) for row in held]
+
+
+async def members(connection: AsyncConnection, teams: Collection[str]) -> tuple[Agent, ...]:
+    """Whoever of these teams is available, as they are, held by nobody."""
+    rows = await connection.execute(_MEMBERS, {"teams": sorted(teams)})
+    return tuple(agent_of(row) for row in rows)
 
 
 async def write_loads(uow: UnitOfWork, agents: Sequence[Agent]) -> None:

@@ -52,6 +52,7 @@ async def finish(
         desk.knowledge = Knowledge(
             await handling.known(uow.connection, desk.agents),
             await ties.familiar(uow.connection, weighed),
+            await people.members(uow.connection, desk.weighed_in),
         )
     desk.place_waiting()
     await handling.learn(uow, desk.solved)

@@ -66,6 +66,8 @@ class Knowledge:
     times: HandlingTimes = field(default_factory=HandlingTimes)
     familiar: Mapping[UUID, frozenset[UUID]] = field(default_factory=dict)
     """Agents who know a ticket's submitter, or a ticket that it is linked to."""
+    others: tuple[Agent, ...] = ()
+    """Agents of the same teams who are not at the desk."""
 
 
 class Choice(NamedTuple):

@@ -11,18 +11,26 @@ from waybill_routing.domain.words import SkillKind
 class Roster:
     """The agents at a desk by team and skill; what they hold is read from `agents` each time."""
 
-    def __init__(self, agents: Mapping[UUID, Agent]) -> None:
-        """`agents` may change what they hold, not their teams, skills or presence."""
+    def __init__(self, agents: Mapping[UUID, Agent], others: Iterable[Agent] = ()) -> None:
+        """`agents` may change what they hold, not their teams, skills or presence.
+
+        `others` are not at the desk: nothing is given to them, but they will be free, too.
+        """
         self.agents = agents
+        self._others = {agent.id: agent for agent in others if agent.id not in agents}
         self._teams: dict[str, list[UUID]] = {}
         self._levels: dict[tuple[SkillKind, str], dict[UUID, int]] = {}
         self._qualified: dict[Profile, list[UUID]] = {}
-        for agent in agents.values():
+        for agent in (*agents.values(), *self._others.values()):
             if agent.ready:
                 for team in agent.teams:
                     self._teams.setdefault(team, []).append(agent.id)
                 for skill in agent.skills:
                     self._levels.setdefault((skill.kind, skill.value), {})[agent.id] = skill.level
+
+    def one(self, id: UUID) -> Agent:
+        """An agent, at the desk or not."""
+        return self.agents.get(id) or self._others[id]
 
     def ready(self, team: str) -> list[UUID]:
         """Everybody of the team who is given tickets."""
@@ -51,13 +59,13 @@ class Roster:
         return [
             agent
             for id in self.qualified(ask)
-            if (agent := self.agents[id]).fits(ask.weight) and not _enough(agent, ask)
+            if (agent := self.agents.get(id)) and agent.fits(ask.weight) and not _enough(agent, ask)
         ]
 
     def places(self, ask: Ask) -> int:
         """How many tickets the qualified ones work on at once."""
         most = ask.queue.at_once
-        capacities: Iterable[int] = (self.agents[id].capacity for id in self.qualified(ask))
+        capacities: Iterable[int] = (self.one(id).capacity for id in self.qualified(ask))
         return sum(each if most is None else min(each, most) for each in capacities)
 
     def level(self, ask: Ask, id: UUID) -> int:
@@ -76,7 +84,7 @@ class Roster:
             ):
                 return f"nobody available in {team} has the skill {kind} {value}"
         back = ask.case.assignment.given_back_by
-        if back in present and self.agents[back].fits(ask.weight):
+        if back in present and self.one(back).fits(ask.weight):
             return f"given back, and nobody else in {team} has room"
         return f"none of {len(present)} available in {team} has room"
 

@@ -145,7 +145,7 @@ class _Scarcity:
         if found is None:
             skilled = self._roster.skilled(SkillKind.TYPE, type)
             most = queue.at_once or math.inf
-            agents = (self._roster.agents[id] for id in skilled)
+            agents = map(self._roster.one, skilled)
             idle = sum(1 for agent in agents if agent.room and agent.load < most)
             ready = len(self._roster.ready(queue.team))
             share = self._times.work(type) * ready / max(len(skilled), 1)
