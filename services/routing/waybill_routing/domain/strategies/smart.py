@@ -28,7 +28,7 @@ class Emphasis:
     """How much each part counts, in points; see docs/routing.md."""
 
     completion: float = 2.0
-    """Twice the time until it is done costs so much times ln 2: pace and load."""
+    """Twice the time until it is done costs so many times ln 2: pace and load."""
     skill: float = 0.1
     """A level above 3."""
     reserve: float = 0.3
