@@ -186,10 +186,14 @@ class Agreement:
         """The calendar by which a policy's time is counted."""
         return self.calendars.get(policy.calendar, ALWAYS)
 
-    def shares(self, clock: Clock) -> tuple[float, ...]:
-        """Where warnings are given: at the set shares, and where a rung of the ladder hangs."""
-        rungs = (rung.share for rung in self.ladder_of(clock) if rung.trigger is Trigger.AT_RISK)
-        return tuple(sorted({*self.rules.shares, *(share for share in rungs if share)}))
+    def shares(self, clock: Clock, kind: TargetKind) -> tuple[float, ...]:
+        """Where a target is warned of: at the set shares, and where a rung of the ladder hangs."""
+        hangs = {
+            rung.share
+            for rung in self.ladder_of(clock)
+            if rung.trigger is Trigger.AT_RISK and rung.target in (None, kind) and rung.share
+        }
+        return tuple(sorted({*self.rules.shares, *hangs}))
 
     def ladder_of(self, clock: Clock) -> Ladder:
         """The ladder of the policy that a clock has."""

@@ -35,7 +35,7 @@ class Judging:
     """By what targets are judged: how much time each has, where warnings are given, and when."""
 
     allowed: Mapping[TargetKind, timedelta]
-    shares: tuple[float, ...]
+    shares: Mapping[TargetKind, tuple[float, ...]]
     rules: Rules
     hearing: Hearing
 
@@ -51,7 +51,8 @@ def judging(clock: Clock, agreed: Agreement, hearing: Hearing) -> Judging:
     assert policy is not None
     assert clock.ticket is not None
     allowed = policy.allowed(clock.ticket.priority)
-    return Judging(allowed, agreed.shares(clock), agreed.rules, hearing)
+    shares = {kind: agreed.shares(clock, kind) for kind in TargetKind}
+    return Judging(allowed, shares, agreed.rules, hearing)
 
 
 Step = tuple[Target, Target]
@@ -216,7 +217,7 @@ def _running(target: Target, clock: Clock, allowed: timedelta, by: Judging) -> T
     warned = max(
         (
             share
-            for share in (target.warned_share, *by.shares)
+            for share in (target.warned_share, *by.shares[target.kind])
             if share <= target.warned_share and allowed * share <= used
         ),
         default=0.0,
@@ -278,7 +279,7 @@ def overdue(target: Target, clock: Clock, by: Judging) -> Target:
 def _breached(target: Target, clock: Clock, by: Judging) -> Target:
     return replace(
         target,
-        warned_share=max(by.shares, default=0.0),
+        warned_share=max(by.shares[target.kind], default=0.0),
         state=TargetState.BREACHED,
         breached_at=breach_time(target, clock),
         breach_event_id=target.breach_event_id or by.hearing.new_id(),

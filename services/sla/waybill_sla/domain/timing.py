@@ -68,7 +68,7 @@ def _deadlines(clock: Clock, target: Target, agreed: Agreement) -> list[Alarm]:
         return []
     warnings = (
         Alarm(TimerKind.WARNING, target.kind, share, clock.passes(target, share), clock.dated)
-        for share in agreed.shares(clock)
+        for share in agreed.shares(clock, target.kind)
         if share > target.warned_share
     )
     return [Alarm(TimerKind.DUE, target.kind, 1.0, target.due_at, clock.dated), *warnings]
