@@ -1,8 +1,8 @@
 """Creates that come while others are being written: they share the next transaction.
 
 A transaction costs far more than what one create adds to it. Whoever comes when none is under way
-goes on at once, alone; the others wait for its end and then go together. Each is answered only once
-that is committed. What cannot go with others, and all when one of them fails,
+goes on at once, alone; the others wait for its end, or until they are enough, and go together. Each
+is answered only once that is committed. What cannot go with others, and all when one of them fails,
 goes alone after all: with its Idempotency-Key that is safe, whatever became of the first attempt.
 """
 
@@ -24,6 +24,9 @@ PATIENCE = 0.05
 
 MOST_UNDER_WAY = 4
 """So many transactions at a time, however many of them have to wait."""
+
+ENOUGH = 8
+"""So many that wait do not wait for the end of another transaction."""
 
 MOST = 100
 """Creates in one transaction."""
@@ -91,7 +94,9 @@ class Sharing(Generic[Item]):
         loop = asyncio.get_running_loop()
         answer: Future[Response] = loop.create_future()
         self._waiting.append(_Asked(item, claim, alone, copy_context(), answer))
-        if self._patience is None:
+        if len(self._waiting) >= ENOUGH:
+            self._go_on()
+        elif self._patience is None:
             self._patience = loop.call_later(PATIENCE, self._go_on)
         return await answer
 
