@@ -2,8 +2,8 @@
 
 from waybill_chassis.migrate import run_sql
 
-revision = "0012"
-down_revision = "0011"
+revision = "0011"
+down_revision = "0010"
 
 _TABLES = """
 -- Who asked for it, and when the last step was done; both gone with the last one.
