@@ -17,13 +17,16 @@ from waybill.intake.v1.events_pb2 import (
 )
 from waybill.sla.v1.events_pb2 import TargetAtRisk, TicketEscalated
 from waybill_chassis import erasing
+from waybill_chassis.causes import Origin
 from waybill_chassis.consumer import Consumer
 from waybill_chassis.database import UnitOfWork
-from waybill_chassis.events import Event, events_topic
+from waybill_chassis.events import Event, events_topic, ticket_id
 from waybill_chassis.service import Runtime
 
 from waybill_routing import events, usecases
+from waybill_routing.domain import News, Touched
 from waybill_routing.settings import Settings
+from waybill_routing.store import tickets
 
 GROUP = "waybill-routing"
 
@@ -58,13 +61,27 @@ async def handle(uow: UnitOfWork, batch: Sequence[Event[Any]]) -> None:
     talk = [event for event in batch if isinstance(event.message, MessagePosted)]
     erasures = [event.message for event in batch if isinstance(event.message, PersonErased)]
     news = [event for event in batch if not isinstance(event.message, PersonErased | MessagePosted)]
-    await usecases.hear(uow, [(events.news_of(event), events.origin_of(event)) for event in news])
+    heard = [(events.news_of(event), events.origin_of(event)) for event in news]
+    await usecases.hear(uow, [*await _touched(uow, [*news, *talk]), *heard])
     await _see(uow, [*news, *talk])
     # Nothing of a person is kept here, but something may still wait to be told or put aside.
     for message in erasures:
         await erasing.forget(
             uow, email=message.email, name=message.name, ticket_ids=message.ticket_ids
         )
+
+
+async def _touched(uow: UnitOfWork, batch: Sequence[Event[Any]]) -> list[tuple[News, Origin]]:
+    """The tickets that whoever has them did something to for the first time."""
+    deeds = {
+        (ticket_id(event.subject), event.message.actor.email.lower()): event
+        for event in reversed(batch)
+        if event.message.actor.kind == ACTOR_KIND_AGENT and event.message.actor.email
+    }
+    return [
+        (Touched(id, agent_id, deeds[id, email].time), events.origin_of(deeds[id, email]))
+        for id, agent_id, email in await tickets.first_touched(uow, deeds)
+    ]
 
 
 async def _see(uow: UnitOfWork, batch: Sequence[Event[Any]]) -> None:

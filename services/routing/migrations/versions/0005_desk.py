@@ -6,6 +6,13 @@ revision = "0005"
 down_revision = "0004"
 
 _TABLES = """
+-- When whoever has the ticket took it in hand; of what was given before this was kept, at once.
+ALTER TABLE assignments ADD COLUMN accepted_at timestamptz;
+UPDATE assignments SET accepted_at = since WHERE agent_id IS NOT NULL;
+
+-- What agents have and did not touch.
+CREATE INDEX assignments_untouched ON assignments (agent_id)
+    WHERE agent_id IS NOT NULL AND accepted_at IS NULL AND is_open;
 """
 
 

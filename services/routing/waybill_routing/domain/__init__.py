@@ -22,6 +22,7 @@ from waybill_routing.domain.entities import (
     Team,
     Ticket,
     TicketSeen,
+    Touched,
 )
 from waybill_routing.domain.errors import (
     AlreadyAssigned,
@@ -103,6 +104,7 @@ __all__ = [
     "TicketClosed",
     "TicketSeen",
     "TicketType",
+    "Touched",
     "Unknown",
     "UnknownAgent",
     "Vacancy",

@@ -14,6 +14,7 @@ from waybill_routing.domain.entities import (
     Rule,
     Ticket,
     TicketSeen,
+    Touched,
 )
 from waybill_routing.domain.rules import rule_for
 from waybill_routing.domain.words import Priority, State
@@ -48,6 +49,10 @@ def heard(case: Case, news: News) -> Case:
             )
         case Escalated(sequence=sequence) if sequence > case.escalation_sequence:
             return replace(case, escalation_sequence=sequence)
+        case Touched(agent_id=agent_id, at=at) if (
+            agent_id == case.assignment.agent_id and case.assignment.accepted_at is None
+        ):
+            return replace(case, assignment=replace(case.assignment, accepted_at=at))
     return case
 
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from waybill_routing.domain.choice import needs_place, queue_for, urgency
+from waybill_routing.domain.choice import heard, needs_place, queue_for, urgency
 from waybill_routing.domain.entities import (
     Agent,
     Assignment,
@@ -17,6 +17,7 @@ from waybill_routing.domain.entities import (
     Considered,
     Queue,
     Rule,
+    Touched,
 )
 from waybill_routing.domain.errors import AlreadyAssigned, NoRoom, TicketClosed
 from waybill_routing.domain.learning import Solved, solved
@@ -109,20 +110,24 @@ class Desk:
     def take(self, id: UUID, agent_id: UUID, method: Method, why: str) -> None:
         """An agent takes the ticket if nobody has it. `AlreadyAssigned`, `NoRoom`, `TicketClosed`.
 
-        For the one who has it already nothing changes.
+        Who has it already has accepted it by this.
         """
         case = self.cases[id]
         if case.ticket.closed:
             raise TicketClosed
         owner = case.assignment.agent_id
         if owner == agent_id:
+            self._put(heard(case, Touched(id, agent_id, self._now)))
             return
         if owner is not None:
             raise AlreadyAssigned(self.agents[owner])
         self._give(case, agent_id, self.queue_of(case), method, why)
 
-    def hand_to(self, id: UUID, agent_id: UUID, why: str) -> None:
-        """The ticket goes to this agent, whoever has it. `NoRoom`, `TicketClosed`."""
+    def hand_to(self, id: UUID, agent_id: UUID, why: str, *, accepted: bool = False) -> None:
+        """The ticket goes to this agent, whoever has it. `NoRoom`, `TicketClosed`.
+
+        `accepted` when they gave it to themselves.
+        """
         case = self.cases[id]
         if case.ticket.closed:
             raise TicketClosed
@@ -133,6 +138,8 @@ class Desk:
         if queue.team not in teams:
             queue = self.queue_of_team(teams) or queue
         self._give(case, agent_id, queue, Method.BY_HAND, why)
+        if accepted:
+            self._put(heard(self.cases[id], Touched(id, agent_id, self._now)))
 
     def move(self, id: UUID, queue: Queue, reason: ReleaseReason, why: str) -> None:
         """The ticket goes to another queue; an agent who is in that team too keeps it."""
@@ -168,6 +175,7 @@ class Desk:
                 was,
                 state=State.RELEASED,
                 agent_id=None,
+                accepted_at=None,
                 why=why,
                 method=None,
                 given_back_by=was.agent_id if reason is ReleaseReason.BY_HAND else None,
@@ -266,6 +274,8 @@ class Desk:
         # Each a moment after the one before: of a batch, too, everybody has their turn.
         turn = self._now + timedelta(microseconds=len(self.changes))
         self.agents[agent.id] = replace(agent, last_assigned_at=turn)
+        keeps = case.assignment.agent_id == agent.id
+        asked_for = method in (Method.CLAIM, Method.NEXT)
         self._step(
             case,
             replace(
@@ -277,6 +287,9 @@ class Desk:
                 why=why,
                 method=method,
                 given_back_by=None,
+                accepted_at=case.assignment.accepted_at
+                if keeps
+                else (self._now if asked_for else None),
             ),
             considered=considered,
         )

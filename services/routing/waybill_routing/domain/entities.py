@@ -170,6 +170,8 @@ class Assignment:
     """Since when it has waited for an agent, or had when it got one: no release renews it."""
     given_back_by: UUID | None = None
     """Whom it was last taken from by hand: the automation does not give it to them again."""
+    accepted_at: datetime | None = None
+    """When who has it claimed it, asked for it or first did something to it; None: not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,16 @@ class Escalated:
     sequence: int
 
 
-News = TicketSeen | RiskSeen | Escalated
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """An agent did something to a ticket: wrote, moved or edited it."""
+
+    ticket_id: UUID
+    agent_id: UUID
+    at: datetime
+
+
+News = TicketSeen | RiskSeen | Escalated | Touched
 
 
 class Considered(NamedTuple):

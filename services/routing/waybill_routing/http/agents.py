@@ -1,5 +1,6 @@
 """Agents: who there is, who is there, what they take next."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from waybill_chassis.problems import Conflict
 from waybill_chassis.service import Runtime
 
 from waybill_routing import usecases
-from waybill_routing.domain import Agent, NotYours, Overtaken, Schedule, UnknownAgent
+from waybill_routing.domain import Agent, NotYours, Overtaken, Presence, Schedule, UnknownAgent
 from waybill_routing.http.assignments import AgentCaller, answer, origin
 from waybill_routing.http.models import AssignmentAnswer, Slug
 from waybill_routing.http.people import (
@@ -125,11 +126,19 @@ def _add_staff(routes: APIRouter, rt: Runtime[Settings]) -> None:
     ) -> Response:
         """Change what an agent can do and when they work; their tickets stay with them."""
         by = origin(caller, f"PATCH {_PATH}")
-        async with rt.database.unit_of_work(keep=not dry_run) as uow:
-            agent = await usecases.change_agent(uow, _id(id), body.changes(), by, expected=expected)
+
+        async def effect(uow: UnitOfWork) -> Response:
+            seen = expected
+            if body.presence is Presence.OFFLINE:
+                # First: tickets are locked before agents.
+                await usecases.appear(uow, _id(id), body.presence, by, expected=seen)
+                seen = None
+            agent = await usecases.change_agent(uow, _id(id), body.changes(), by, expected=seen)
             if body.presence is not None:
                 agent = await usecases.appear(uow, agent.id, body.presence, by)
             return await _shown(uow, agent)
+
+        return await _again(rt, effect, keep=not dry_run)
 
     @routes.delete(_PATH, status_code=204)
     async def remove(
@@ -137,14 +146,12 @@ def _add_staff(routes: APIRouter, rt: Runtime[Settings]) -> None:
     ) -> Response:
         """An agent leaves: what they have goes to others or waits, what they did stays theirs."""
         by = origin(caller, f"DELETE {_PATH}")
-        for _ in range(_TRIES):
-            try:
-                async with rt.database.unit_of_work(keep=not dry_run) as uow:
-                    await usecases.remove_agent(uow, _id(id), by, expected=expected)
-                return Response(status_code=204)
-            except Overtaken:
-                continue
-        raise Conflict("New tickets keep coming to this agent: send them offline first.")
+
+        async def effect(uow: UnitOfWork) -> Response:
+            await usecases.remove_agent(uow, _id(id), by, expected=expected)
+            return Response(status_code=204)
+
+        return await _again(rt, effect, keep=not dry_run)
 
 
 def _add_own(routes: APIRouter, rt: Runtime[Settings]) -> None:
@@ -153,16 +160,14 @@ def _add_own(routes: APIRouter, rt: Runtime[Settings]) -> None:
         id: str, body: PresenceChange, caller: AgentCaller, expected: ExpectedVersion
     ) -> Response:
         """Say whether an agent takes tickets, also again and again: for themselves, and leads."""
-        async with rt.database.unit_of_work() as uow:
+        by = origin(caller, f"PUT {_PATH}/presence")
+
+        async def effect(uow: UnitOfWork) -> Response:
             await _check_self(uow, _id(id), caller)
-            agent = await usecases.appear(
-                uow,
-                _id(id),
-                body.presence,
-                origin(caller, f"PUT {_PATH}/presence"),
-                expected=expected,
-            )
+            agent = await usecases.appear(uow, _id(id), body.presence, by, expected=expected)
             return await _shown(uow, agent)
+
+        return await _again(rt, effect)
 
     @routes.put(_PATH + "/absences", response_model=AgentAnswer)
     async def absent(
@@ -201,6 +206,22 @@ def _add_own(routes: APIRouter, rt: Runtime[Settings]) -> None:
             return respond(None) if held is None else answer(*held)
 
         return await once(effect)
+
+
+async def _again(
+    rt: Runtime[Settings],
+    effect: Callable[[UnitOfWork], Awaitable[Response]],
+    *,
+    keep: bool = True,
+) -> Response:
+    """Begin again when the agent was given something while others' tickets were locked."""
+    for _ in range(_TRIES):
+        try:
+            async with rt.database.unit_of_work(keep=keep) as uow:
+                return await effect(uow)
+        except Overtaken:
+            continue
+    raise Conflict("New tickets keep coming to this agent: say that they are busy first.")
 
 
 async def _shown(

@@ -35,6 +35,31 @@ _LOCK_OF = text(
     """
 )
 
+_LOCK_UNTOUCHED = text(
+    f"""
+    SELECT {CASE} FROM assignments AS a
+    WHERE a.agent_id = :agent_id AND a.accepted_at IS NULL AND a.is_open
+    ORDER BY a.ticket_id FOR NO KEY UPDATE
+    """
+)
+
+_UNTOUCHED = text(
+    """
+    SELECT ticket_id FROM assignments
+    WHERE agent_id = :agent_id AND accepted_at IS NULL AND is_open
+    """
+)
+
+_FIRST_TOUCHED = text(
+    """
+    SELECT a.ticket_id, a.agent_id, g.email
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:emails AS text[])) AS i (ticket_id, email)
+    JOIN agents AS g ON g.email = i.email AND g.removed_at IS NULL
+    JOIN assignments AS a ON a.ticket_id = i.ticket_id AND a.agent_id = g.id
+    WHERE a.accepted_at IS NULL
+    """
+)
+
 _OF = text("SELECT ticket_id FROM assignments WHERE agent_id = :agent_id")
 
 # One branch a vacancy, so that a full team's queue does not hide that of a team with room, and
@@ -107,7 +132,8 @@ _WRITE = text(
         escalation_sequence = i.escalation_sequence, state = i.state, agent_id = i.agent_id,
         team = i.team, queue = i.queue, version = i.version, since = i.since, why = i.why,
         method = i.method, waiting_since = i.waiting_since, given_back_by = i.given_back_by,
-        language = i.language, tags = i.tags, tier = i.tier, weight = i.weight
+        language = i.language, tags = i.tags, tier = i.tier, weight = i.weight,
+        accepted_at = i.accepted_at
     FROM unnest(
         CAST(:ticket_id AS uuid[]), CAST(:product AS text[]), CAST(:type AS text[]),
         CAST(:priority AS text[]), CAST(:status AS text[]), CAST(:opened_at AS timestamptz[]),
@@ -118,11 +144,12 @@ _WRITE = text(
         CAST(:since AS timestamptz[]), CAST(:why AS text[]), CAST(:method AS text[]),
         CAST(:waiting_since AS timestamptz[]), CAST(:given_back_by AS uuid[]),
         CAST(:language AS text[]), CAST(:tags AS jsonb[]), CAST(:tier AS text[]),
-        CAST(:weight AS smallint[]),
+        CAST(:weight AS smallint[]), CAST(:accepted_at AS timestamptz[]),
         CAST(:before AS bigint[])
     ) AS i (ticket_id, product, type, priority, status, opened_at, intake_sequence, risk_share,
             due_at, sla_sequence, escalation_sequence, state, agent_id, team, queue, version,
-            since, why, method, waiting_since, given_back_by, language, tags, tier, weight, before)
+            since, why, method, waiting_since, given_back_by, language, tags, tier, weight,
+            accepted_at, before)
     WHERE a.ticket_id = i.ticket_id AND a.version = i.before
     """
 )
@@ -188,6 +215,29 @@ async def lock(uow: UnitOfWork, id: UUID) -> Case | None:
 async def lock_of(uow: UnitOfWork, agent_id: UUID) -> list[Case]:
     """Hold what an agent has, resolved tickets included."""
     return [case_of(row) for row in await uow.execute(_LOCK_OF, {"agent_id": agent_id})]
+
+
+async def lock_untouched(uow: UnitOfWork, agent_id: UUID) -> list[Case]:
+    """Hold the open tickets that an agent has and did not accept yet."""
+    return [case_of(row) for row in await uow.execute(_LOCK_UNTOUCHED, {"agent_id": agent_id})]
+
+
+async def untouched(uow: UnitOfWork, agent_id: UUID) -> set[UUID]:
+    """The same by now, held by nobody."""
+    return {row.ticket_id for row in await uow.execute(_UNTOUCHED, {"agent_id": agent_id})}
+
+
+async def first_touched(
+    uow: UnitOfWork, deeds: Collection[tuple[UUID, str]]
+) -> list[tuple[UUID, UUID, str]]:
+    """Of these tickets and addresses those where the ticket is theirs and was untouched."""
+    if not deeds:
+        return []
+    rows = await uow.execute(
+        _FIRST_TOUCHED,
+        {"ids": [id for id, _ in deeds], "emails": [email for _, email in deeds]},
+    )
+    return [(row.ticket_id, row.agent_id, row.email) for row in rows]
 
 
 async def ids_of(uow: UnitOfWork, agent_id: UUID) -> set[UUID]:
@@ -282,6 +332,7 @@ async def write(uow: UnitOfWork, cases: Sequence[Case], before: Mapping[UUID, in
             "tags": [to_json(case.ticket.tags).decode() for case in cases],
             "tier": [case.ticket.tier for case in cases],
             "weight": [case.weight for case in cases],
+            "accepted_at": [item.accepted_at for item in assignments],
             "before": [before[case.id] for case in cases],
         },
     )

@@ -31,8 +31,8 @@ Held = tuple[Case, Agent | None]
 async def claim(uow: UnitOfWork, ticket_id: UUID, agent: Agent, origin: Origin) -> Held:
     """The agent takes the ticket, if nobody has it: of any number of claims one wins.
 
-    `AlreadyAssigned` names the winner; `NoRoom`, `TicketClosed`. Claiming one's own changes
-    nothing.
+    `AlreadyAssigned` names the winner; `NoRoom`, `TicketClosed`. Claiming one's own accepts it,
+    and changes nothing else.
     """
     case = await _held(uow, ticket_id)
     owner = case.assignment.agent_id
@@ -92,7 +92,7 @@ async def hand_over(
         why = f"{why} to {to.name}, for whom {takes.name} stands in"
     owner = case.assignment.agent_id
     desk = await desk_for(uow, [case], agents={takes.id, owner or takes.id})
-    desk.hand_to(ticket_id, takes.id, why)
+    desk.hand_to(ticket_id, takes.id, why, accepted=_address(origin) == takes.email)
     return await _done(uow, desk, ticket_id, origin)
 
 
@@ -174,6 +174,10 @@ def _queue(desk: Desk, team: str) -> Queue:
     if queue is None:
         raise invalid_field("team", "must be the slug of a team that has a queue")
     return queue
+
+
+def _address(origin: Origin) -> str:
+    return (origin.actor.email or origin.actor.id).lower()
 
 
 def _name(origin: Origin) -> str:

@@ -81,7 +81,12 @@ async def change_agent(
 async def appear(
     uow: UnitOfWork, id: UUID, presence: Presence, origin: Origin, *, expected: int | None = None
 ) -> Agent:
-    """An agent says whether they take tickets; whoever does gets what waits at once."""
+    """An agent says whether they take tickets; whoever does gets what waits at once.
+
+    Whoever goes offline hands back what they have not touched. `Overtaken` as with `remove_agent`.
+    """
+    if presence is Presence.OFFLINE:
+        return await _go(uow, id, origin, expected)
     was = await _locked(uow, id, expected)
     await staff.speak(uow, id)
     if presence is was.presence:
@@ -90,6 +95,27 @@ async def appear(
     await staff.write_presences(uow, [now])
     events.tell_presence(uow, now, was.presence, origin)
     return await _serve(uow, now, origin)
+
+
+async def _go(uow: UnitOfWork, id: UUID, origin: Origin, expected: int | None) -> Agent:
+    held = await tickets.lock_untouched(uow, id)
+    desk = await desk_for(uow, held, agents={id}, teams={case.assignment.team for case in held})
+    if await tickets.untouched(uow, id) - desk.cases.keys():
+        raise Overtaken
+    was = desk.agents[id]
+    check_version(expected, was.version)
+    await staff.speak(uow, id)
+    if was.presence is Presence.OFFLINE:
+        return was
+    desk.agents[id] = replace(
+        was, presence=Presence.OFFLINE, presence_since=uow.now, version=was.version + 1
+    )
+    await staff.write_presences(uow, [desk.agents[id]])
+    for case in held:
+        desk.give_back(case.id, f"{was.name} went offline", ReleaseReason.AGENT_UNAVAILABLE)
+    await finish(uow, desk, origin, dict.fromkeys(desk.cases, origin))
+    events.tell_presence(uow, desk.agents[id], was.presence, origin)
+    return desk.agents[id]
 
 
 async def remove_agent(

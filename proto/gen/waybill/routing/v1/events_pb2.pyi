@@ -39,7 +39,7 @@ class _ReleaseReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Release
     RELEASE_REASON_BY_HAND: _ReleaseReason.ValueType  # 1
     """It was taken from the agent or given back by hand."""
     RELEASE_REASON_AGENT_UNAVAILABLE: _ReleaseReason.ValueType  # 2
-    """The agent is no longer there."""
+    """The agent has left, or went offline before they accepted it."""
     RELEASE_REASON_ESCALATED: _ReleaseReason.ValueType  # 3
     """It was escalated to another team."""
     RELEASE_REASON_CLOSED: _ReleaseReason.ValueType  # 4
@@ -53,7 +53,7 @@ RELEASE_REASON_UNSPECIFIED: ReleaseReason.ValueType  # 0
 RELEASE_REASON_BY_HAND: ReleaseReason.ValueType  # 1
 """It was taken from the agent or given back by hand."""
 RELEASE_REASON_AGENT_UNAVAILABLE: ReleaseReason.ValueType  # 2
-"""The agent is no longer there."""
+"""The agent has left, or went offline before they accepted it."""
 RELEASE_REASON_ESCALATED: ReleaseReason.ValueType  # 3
 """It was escalated to another team."""
 RELEASE_REASON_CLOSED: ReleaseReason.ValueType  # 4
