@@ -20,7 +20,13 @@ def build(rt: Runtime[Settings]) -> Edges:
 
     async def sweep() -> None:
         await ask_for_dues(rt)
-        for step in (usecases.keep_duty, usecases.hush, usecases.wake, usecases.drain):
+        for step in (
+            usecases.keep_duty,
+            usecases.hush,
+            usecases.wake,
+            usecases.recall,
+            usecases.drain,
+        ):
             async with rt.database.unit_of_work() as uow:
                 await step(uow)
 

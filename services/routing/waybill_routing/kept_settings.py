@@ -20,6 +20,8 @@ class Changeable(BaseModel):
     """What a ticket of a priority counts for whoever has it; 1 where nothing is said."""
     away_after: Duration | None = Field(default=timedelta(minutes=15), ge=timedelta(minutes=2))
     """After how long without a sign of life an agent is away; null: never."""
+    accept_within: Duration | None = Field(default=None, ge=timedelta(minutes=1))
+    """How long an agent who is there may leave a ticket untouched that they were given."""
 
 
 class RoutingSettings(RequestModel, Changeable):

@@ -96,7 +96,13 @@ class Routing:
     async def pass_time(self) -> int:
         """What happens by itself; how many shifts began or ended."""
         turned = 0
-        for step in (usecases.keep_duty, usecases.hush, usecases.wake, usecases.drain):
+        for step in (
+            usecases.keep_duty,
+            usecases.hush,
+            usecases.wake,
+            usecases.recall,
+            usecases.drain,
+        ):
             async with self.database.unit_of_work() as uow:
                 found = await step(uow)
             turned += found if step is usecases.keep_duty else 0

@@ -10,9 +10,17 @@ _TABLES = """
 ALTER TABLE assignments ADD COLUMN accepted_at timestamptz;
 UPDATE assignments SET accepted_at = since WHERE agent_id IS NOT NULL;
 
--- What agents have and did not touch.
-CREATE INDEX assignments_untouched ON assignments (agent_id)
+-- What was not accepted in time is kept from its agent for a while: given_back_by until then.
+ALTER TABLE assignments ADD COLUMN given_back_until timestamptz;
+CREATE INDEX assignments_not_accepted ON assignments (since)
     WHERE agent_id IS NOT NULL AND accepted_at IS NULL AND is_open;
+CREATE INDEX assignments_kept_back ON assignments (given_back_until)
+    WHERE given_back_until IS NOT NULL;
+
+-- Since when an agent is there, available or busy, and on duty; NULL: since before this was kept.
+ALTER TABLE agents
+    ADD COLUMN present_since timestamptz,
+    ADD COLUMN duty_since timestamptz;
 """
 
 

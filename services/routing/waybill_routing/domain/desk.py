@@ -34,6 +34,8 @@ from waybill_routing.domain.strategies import (
 from waybill_routing.domain.vacancies import Vacancy, vacancies
 from waybill_routing.domain.words import Method, ReleaseReason, State, Strategy
 
+_NOT_AGAIN = (ReleaseReason.BY_HAND, ReleaseReason.NOT_ACCEPTED)
+
 
 class Desk:
     """Holds everything that is locked, decides in memory, and remembers each step it took."""
@@ -159,13 +161,25 @@ class Desk:
             self.release(id, reason, why)
         self._waiting[id] = queue
 
-    def give_back(self, id: UUID, why: str, reason: ReleaseReason = ReleaseReason.BY_HAND) -> None:
-        """Whoever has the ticket gives it back to its queue; by hand, and is not given it again."""
+    def give_back(
+        self,
+        id: UUID,
+        why: str,
+        reason: ReleaseReason = ReleaseReason.BY_HAND,
+        *,
+        until: datetime | None = None,
+    ) -> None:
+        """Whoever has the ticket gives it back to its queue.
+
+        By hand, or not accepted: they are not given it again, `until` then at least.
+        """
         case = self.cases[id]
-        self.release(id, reason, why)
+        self.release(id, reason, why, until=until)
         self._waiting[id] = self.queue_of(case)
 
-    def release(self, id: UUID, reason: ReleaseReason, why: str) -> None:
+    def release(
+        self, id: UUID, reason: ReleaseReason, why: str, *, until: datetime | None = None
+    ) -> None:
         """Nobody has the ticket any more."""
         case = self.cases[id]
         was = case.assignment
@@ -178,7 +192,8 @@ class Desk:
                 accepted_at=None,
                 why=why,
                 method=None,
-                given_back_by=was.agent_id if reason is ReleaseReason.BY_HAND else None,
+                given_back_by=was.agent_id if reason in _NOT_AGAIN else None,
+                given_back_until=until,
             ),
             reason=reason,
         )
@@ -287,6 +302,7 @@ class Desk:
                 why=why,
                 method=method,
                 given_back_by=None,
+                given_back_until=None,
                 accepted_at=case.assignment.accepted_at
                 if keeps
                 else (self._now if asked_for else None),

@@ -169,7 +169,10 @@ class Assignment:
     waiting_since: datetime | None = None
     """Since when it has waited for an agent, or had when it got one: no release renews it."""
     given_back_by: UUID | None = None
-    """Whom it was last taken from by hand: the automation does not give it to them again."""
+    """Whom it was last taken from by hand, or who did not accept it: the automation does not give
+    it to them again."""
+    given_back_until: datetime | None = None
+    """So long; None: until somebody else has had it."""
     accepted_at: datetime | None = None
     """When who has it claimed it, asked for it or first did something to it; None: not yet."""
 

@@ -31,6 +31,7 @@ class ReleaseReason(StrEnum):
     AGENT_UNAVAILABLE = "agent_unavailable"
     ESCALATED = "escalated"
     CLOSED = "closed"
+    NOT_ACCEPTED = "not_accepted"
 
 
 class Presence(StrEnum):

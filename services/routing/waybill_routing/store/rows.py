@@ -23,7 +23,7 @@ CASE = """
     a.ticket_id, a.product, a.type, a.priority, a.status, a.opened_at, a.intake_sequence,
     a.risk_share, a.due_at, a.sla_sequence, a.escalation_sequence, a.state, a.agent_id, a.team,
     a.queue, a.version, a.since, a.why, a.method, a.waiting_since, a.given_back_by, a.language,
-    a.tags, a.tier, a.weight, a.accepted_at
+    a.tags, a.tier, a.weight, a.accepted_at, a.given_back_until
 """
 """The columns of `case_of`, from `assignments AS a`."""
 
@@ -72,6 +72,7 @@ def case_of(row: Any) -> Case:
             method=None if row.method is None else Method(row.method),
             waiting_since=row.waiting_since,
             given_back_by=row.given_back_by,
+            given_back_until=row.given_back_until,
             accepted_at=row.accepted_at,
         ),
         weight=row.weight,

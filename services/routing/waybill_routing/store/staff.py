@@ -27,7 +27,12 @@ _UPDATE = text(
 _WRITE_PRESENCES = text(
     """
     UPDATE agents AS g SET presence = i.presence, presence_since = i.presence_since,
-        silent_from = i.silent_from, version = i.version
+        silent_from = i.silent_from, version = i.version,
+        present_since = CASE
+            WHEN i.presence NOT IN ('available', 'busy') AND i.silent_from IS NULL THEN NULL
+            WHEN g.presence IN ('available', 'busy') OR g.silent_from IS NOT NULL
+                THEN g.present_since
+            ELSE i.presence_since END
     FROM unnest(CAST(:ids AS uuid[]), CAST(:presence AS text[]),
                 CAST(:presence_since AS timestamptz[]), CAST(:silent_from AS text[]),
                 CAST(:version AS bigint[]))
@@ -69,7 +74,8 @@ _WRITE_SHIFTS = text("UPDATE agents SET shifts = CAST(:shifts AS jsonb) WHERE id
 
 _WRITE_DUTIES = text(
     """
-    UPDATE agents AS g SET on_duty = i.on_duty, stand_in = i.stand_in, duty_until = i.duty_until
+    UPDATE agents AS g SET on_duty = i.on_duty, stand_in = i.stand_in, duty_until = i.duty_until,
+        duty_since = CASE WHEN i.on_duty AND NOT g.on_duty THEN :now ELSE g.duty_since END
     FROM unnest(CAST(:ids AS uuid[]), CAST(:on_duty AS boolean[]), CAST(:stand_in AS uuid[]),
                 CAST(:duty_until AS timestamptz[])) AS i (id, on_duty, stand_in, duty_until)
     WHERE g.id = i.id
@@ -229,6 +235,7 @@ async def write_duties(uow: UnitOfWork, duties: Mapping[UUID, Duty]) -> None:
             "on_duty": [duty.on for duty in duties.values()],
             "stand_in": [duty.stand_in for duty in duties.values()],
             "duty_until": [duty.until for duty in duties.values()],
+            "now": uow.now,
         },
     )
 

@@ -133,7 +133,7 @@ _WRITE = text(
         team = i.team, queue = i.queue, version = i.version, since = i.since, why = i.why,
         method = i.method, waiting_since = i.waiting_since, given_back_by = i.given_back_by,
         language = i.language, tags = i.tags, tier = i.tier, weight = i.weight,
-        accepted_at = i.accepted_at
+        accepted_at = i.accepted_at, given_back_until = i.given_back_until
     FROM unnest(
         CAST(:ticket_id AS uuid[]), CAST(:product AS text[]), CAST(:type AS text[]),
         CAST(:priority AS text[]), CAST(:status AS text[]), CAST(:opened_at AS timestamptz[]),
@@ -145,11 +145,12 @@ _WRITE = text(
         CAST(:waiting_since AS timestamptz[]), CAST(:given_back_by AS uuid[]),
         CAST(:language AS text[]), CAST(:tags AS jsonb[]), CAST(:tier AS text[]),
         CAST(:weight AS smallint[]), CAST(:accepted_at AS timestamptz[]),
+        CAST(:given_back_until AS timestamptz[]),
         CAST(:before AS bigint[])
     ) AS i (ticket_id, product, type, priority, status, opened_at, intake_sequence, risk_share,
             due_at, sla_sequence, escalation_sequence, state, agent_id, team, queue, version,
             since, why, method, waiting_since, given_back_by, language, tags, tier, weight,
-            accepted_at, before)
+            accepted_at, given_back_until, before)
     WHERE a.ticket_id = i.ticket_id AND a.version = i.before
     """
 )
@@ -333,6 +334,7 @@ async def write(uow: UnitOfWork, cases: Sequence[Case], before: Mapping[UUID, in
             "tier": [case.ticket.tier for case in cases],
             "weight": [case.weight for case in cases],
             "accepted_at": [item.accepted_at for item in assignments],
+            "given_back_until": [item.given_back_until for item in assignments],
             "before": [before[case.id] for case in cases],
         },
     )

@@ -1,5 +1,6 @@
 """What routing does. None of these commits: the edge does."""
 
+from waybill_routing.usecases.accepting import recall
 from waybill_routing.usecases.arranging import (
     add_queue,
     add_team,
@@ -43,6 +44,7 @@ __all__ = [
     "learn",
     "next_ticket",
     "order_rules",
+    "recall",
     "recount",
     "remove_agent",
     "remove_queue",

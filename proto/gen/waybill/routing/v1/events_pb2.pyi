@@ -44,6 +44,8 @@ class _ReleaseReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Release
     """It was escalated to another team."""
     RELEASE_REASON_CLOSED: _ReleaseReason.ValueType  # 4
     """The ticket was closed: nobody needs to have it."""
+    RELEASE_REASON_NOT_ACCEPTED: _ReleaseReason.ValueType  # 5
+    """The agent did not accept it within the time that is set for it."""
 
 class ReleaseReason(_ReleaseReason, metaclass=_ReleaseReasonEnumTypeWrapper):
     """Why an agent no longer has a ticket."""
@@ -58,6 +60,8 @@ RELEASE_REASON_ESCALATED: ReleaseReason.ValueType  # 3
 """It was escalated to another team."""
 RELEASE_REASON_CLOSED: ReleaseReason.ValueType  # 4
 """The ticket was closed: nobody needs to have it."""
+RELEASE_REASON_NOT_ACCEPTED: ReleaseReason.ValueType  # 5
+"""The agent did not accept it within the time that is set for it."""
 Global___ReleaseReason: _TypeAlias = ReleaseReason  # noqa: Y015
 
 @_typing.final
