@@ -21,6 +21,16 @@ CREATE INDEX assignments_kept_back ON assignments (given_back_until)
 ALTER TABLE agents
     ADD COLUMN present_since timestamptz,
     ADD COLUMN duty_since timestamptz;
+
+-- By what it was decided, in the version of then; how many could have had it, and the best of them.
+ALTER TABLE decisions
+    ADD COLUMN rule_id uuid,
+    ADD COLUMN rule_name text,
+    ADD COLUMN rule_version bigint,
+    ADD COLUMN strategy text,
+    ADD COLUMN queue_version bigint,
+    ADD COLUMN able integer NOT NULL DEFAULT 0,
+    ADD COLUMN considered jsonb NOT NULL DEFAULT '[]';
 """
 
 

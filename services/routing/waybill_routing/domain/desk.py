@@ -8,19 +8,19 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from waybill_routing.domain.choice import heard, needs_place, queue_for, urgency
+from waybill_routing.domain.choice import heard, needs_place, urgency
 from waybill_routing.domain.entities import (
     Agent,
     Assignment,
     Case,
     Change,
-    Considered,
     Queue,
     Rule,
     Touched,
 )
 from waybill_routing.domain.errors import AlreadyAssigned, NoRoom, TicketClosed
 from waybill_routing.domain.learning import Solved, solved
+from waybill_routing.domain.rules import rule_for
 from waybill_routing.domain.strategies import (
     Ask,
     Choice,
@@ -67,6 +67,7 @@ class Desk:
         self.knowledge = knowledge or Knowledge()
         self._emphasis = emphasis or Emphasis()
         self._waiting: dict[UUID, Queue] = {}
+        self._ruled: dict[UUID, Rule] = {}
         self._cases_before = dict(self.cases)
         self._agents_before = dict(self.agents)
 
@@ -80,7 +81,8 @@ class Desk:
         """The queue it is in or was taken from; for a new ticket the one that the rules name."""
         if case.assignment.queue in self.queues:
             return self.queues[case.assignment.queue]
-        return queue_for(case.ticket, self.rules, self.queues)
+        rule = self._ruled[case.id] = rule_for(case.ticket, self.rules)
+        return self.queues[rule.queue]
 
     def queue_of_team(self, teams: Iterable[str]) -> Queue | None:
         """The queue of the first team that has one."""
@@ -255,7 +257,7 @@ class Desk:
     def _settle(self, choice: Choice) -> None:
         case, queue = choice.ask.case, choice.ask.queue
         if choice.agent is not None:
-            self._assign(case, choice.agent, queue, Method.AUTOMATIC, choice.why, choice.considered)
+            self._assign(case, choice.agent, queue, Method.AUTOMATIC, choice.why, choice)
         elif not _waits(case, queue):
             self._enqueue(case, queue, choice.why)
 
@@ -284,7 +286,7 @@ class Desk:
         queue: Queue,
         method: Method,
         why: str,
-        considered: tuple[Considered, ...] = (),
+        choice: Choice | None = None,
     ) -> None:
         # Each a moment after the one before: of a batch, too, everybody has their turn.
         turn = self._now + timedelta(microseconds=len(self.changes))
@@ -307,7 +309,8 @@ class Desk:
                 if keeps
                 else (self._now if asked_for else None),
             ),
-            considered=considered,
+            choice=choice,
+            queue=queue,
         )
 
     def _enqueue(self, case: Case, queue: Queue, why: str) -> None:
@@ -325,6 +328,7 @@ class Desk:
                 why=why,
                 method=None,
             ),
+            queue=queue,
         )
 
     def _step(
@@ -333,8 +337,10 @@ class Desk:
         to: Assignment,
         *,
         reason: ReleaseReason | None = None,
-        considered: tuple[Considered, ...] = (),
+        choice: Choice | None = None,
+        queue: Queue | None = None,
     ) -> None:
+        rule = self._ruled.get(case.id)
         was = case.assignment
         after = replace(
             to,
@@ -351,7 +357,10 @@ class Desk:
                 previous_agent=None if was.agent_id is None else self.agents[was.agent_id],
                 previous_team=was.team,
                 reason=reason,
-                considered=considered,
+                considered=() if choice is None else choice.considered,
+                able=0 if choice is None else choice.able,
+                queue=queue if choice or to.state is State.QUEUED else None,
+                rule=rule if rule and queue and rule.queue == queue.slug else None,
             )
         )
 

@@ -255,7 +255,8 @@ class Change:
     """One step of a ticket's way, as it is told and kept: `assignment` is the state after it.
 
     `reason` is given for a release, and only then; `considered` are the best of those who could
-    have it when the automation chose, the chosen one first.
+    have it when the automation chose, the chosen one first, and `able` how many could. `queue` is
+    the one whose strategy was asked, `rule` what led to it if one was asked in this step.
     """
 
     ticket_id: UUID
@@ -265,3 +266,6 @@ class Change:
     previous_team: str = ""
     reason: ReleaseReason | None = None
     considered: tuple[Considered, ...] = ()
+    able: int = 0
+    queue: Queue | None = None
+    rule: Rule | None = None

@@ -14,9 +14,10 @@ from waybill_chassis.service import Runtime
 from waybill_routing import usecases
 from waybill_routing.domain import Agent, Case
 from waybill_routing.http.models import AssignmentAnswer, ByHand
+from waybill_routing.http.story import MOST_SHOWN, AssignmentStory
 from waybill_routing.lookup import find
 from waybill_routing.settings import Settings
-from waybill_routing.store import tickets
+from waybill_routing.store import decisions, tickets
 
 AgentCaller = Annotated[Principal, require("agent")]
 _Reader = Annotated[Principal, require("agent", "service")]
@@ -28,16 +29,20 @@ def router(rt: Runtime[Settings]) -> APIRouter:
     """The routes below `/v1/tickets/{id}/assignment`."""
     routes = APIRouter(tags=["assignments"])
 
-    @routes.get(_PATH, response_model=AssignmentAnswer)
+    @routes.get(_PATH, response_model=AssignmentStory)
     async def read(id: str, caller: _Reader) -> Response:
-        """Who has the ticket, and why."""
+        """Who has the ticket, and why: the last decisions with their candidates and scores."""
         ticket = await find(rt, id, caller, origin(caller, f"GET {_PATH}"))
         async with rt.database.reading() as connection:
             held = await tickets.read(connection, ticket)
+            steps, names = await decisions.last(connection, ticket, MOST_SHOWN)
         if held is None:
             raise unknown_ticket(id)
         case, row = held
-        return respond(AssignmentAnswer.of(case, row.agent_name), version=case.assignment.version)
+        return respond(
+            AssignmentStory.told(case, row.agent_name, steps, names),
+            version=case.assignment.version,
+        )
 
     @routes.put(_PATH, response_model=AssignmentAnswer)
     async def assign(

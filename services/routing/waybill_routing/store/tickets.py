@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from waybill_chassis.database import UnitOfWork
 
-from waybill_routing.domain import Case, Change, Vacancy, urgency
+from waybill_routing.domain import Case, Vacancy, urgency
 from waybill_routing.store.rows import CASE, case_of
 
 # New rows and locks in one ordered pass: a batch that inserts some and locks others afterwards
@@ -152,18 +152,6 @@ _WRITE = text(
             since, why, method, waiting_since, given_back_by, language, tags, tier, weight,
             accepted_at, given_back_until, before)
     WHERE a.ticket_id = i.ticket_id AND a.version = i.before
-    """
-)
-
-_DECIDE = text(
-    """
-    INSERT INTO decisions (ticket_id, version, state, agent_id, team, queue, method, reason, why,
-                           cause, decided_at)
-    SELECT i.*, CAST(:now AS timestamptz) FROM unnest(
-        CAST(:ticket_id AS uuid[]), CAST(:version AS bigint[]), CAST(:state AS text[]),
-        CAST(:agent_id AS uuid[]), CAST(:team AS text[]), CAST(:queue AS text[]),
-        CAST(:method AS text[]), CAST(:reason AS text[]), CAST(:why AS text[]),
-        CAST(:cause AS text[])) AS i
     """
 )
 
@@ -340,29 +328,6 @@ async def write(uow: UnitOfWork, cases: Sequence[Case], before: Mapping[UUID, in
     )
     if written.rowcount != len(cases):
         raise RuntimeError("a ticket was written that this transaction did not hold")
-
-
-async def decide(uow: UnitOfWork, changes: Sequence[Change], causes: Sequence[str]) -> None:
-    """Keep why each step was taken; `causes` are the ids of what led to them."""
-    if not changes:
-        return
-    steps = [change.assignment for change in changes]
-    await uow.execute(
-        _DECIDE,
-        {
-            "ticket_id": [change.ticket_id for change in changes],
-            "version": [step.version for step in steps],
-            "state": [step.state for step in steps],
-            "agent_id": [step.agent_id for step in steps],
-            "team": [step.team for step in steps],
-            "queue": [step.queue for step in steps],
-            "method": [step.method for step in steps],
-            "reason": [change.reason for change in changes],
-            "why": [step.why for step in steps],
-            "cause": list(causes),
-            "now": uow.now,
-        },
-    )
 
 
 async def read(connection: AsyncConnection, id: UUID) -> tuple[Case, Any] | None:

@@ -10,7 +10,7 @@ from waybill_routing import events
 from waybill_routing.domain import Case, Desk, UnknownAgent
 from waybill_routing.domain.strategies import Knowledge
 from waybill_routing.kept_settings import RoutingSettings
-from waybill_routing.store import handling, people, tickets, ties, ways
+from waybill_routing.store import decisions, handling, people, tickets, ties, ways
 
 
 async def desk_for(
@@ -64,7 +64,7 @@ async def finish(
 
     await tickets.write(uow, desk.changed_cases(), desk.versions_before())
     await people.write_loads(uow, desk.changed_agents())
-    await tickets.decide(
+    await decisions.write(
         uow, desk.changes, [of(change.ticket_id).cause.id for change in desk.changes]
     )
     events.tell(uow, desk.changes, of)
