@@ -144,7 +144,7 @@ async def all_deadlines_fire(there: Any, good: list[Any]) -> None:
     """No clock of a senseless ticket holds up those of the others."""
     there.service.clock.advance(timedelta(days=30))
     (timers,) = (part for part in there.service.edges.timers if part.name == "timers")
-    timers._progress = None
+    timers._stream._progress = None
     async with asyncio.timeout(60):
         await timers.turn()
     rows = await there.rows("SELECT aggregateid FROM outbox WHERE type LIKE '%TargetBreached'")

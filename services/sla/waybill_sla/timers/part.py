@@ -114,10 +114,14 @@ class Timers:
 
     async def turn(self) -> None:
         """Fire all that is due by now."""
-        self._near.soon(0)
-        await self._step()
-        while self._storm is not None:
-            await self._drain_some()
+        more = True
+        while more:
+            self._near.soon(0)
+            await self._step()
+            # A storm ends at the last moment that was known when it began.
+            more = self._storm is not None
+            while self._storm is not None:
+                await self._drain_some()
 
     async def _step(self) -> float:
         """Fire what is due and no part of a storm; in how many seconds to go on."""
