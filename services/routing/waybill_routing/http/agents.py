@@ -214,7 +214,7 @@ async def _again(
     *,
     keep: bool = True,
 ) -> Response:
-    """Begin again when the agent was given something while others' tickets were locked."""
+    """Begin again when the agent was given something while what they have was being locked."""
     for _ in range(_TRIES):
         try:
             async with rt.database.unit_of_work(keep=keep) as uow:
