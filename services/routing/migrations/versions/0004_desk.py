@@ -2,8 +2,8 @@
 
 from waybill_chassis.migrate import run_sql
 
-revision = "0005"
-down_revision = "0004"
+revision = "0004"
+down_revision = "0003"
 
 _TABLES = """
 -- When whoever has the ticket took it in hand; of what was given before this was kept, at once.
